@@ -1,0 +1,111 @@
+"""`Task`: what an episode is about, and the JSONL file format it is stored in (schema: docs/tasks.md).
+
+One line of a task file is one JSON object::
+
+    {"id": "gfs-login-000017", "scenario": "gfs-000017", "environment": "bfcl", "split": "train",
+     "classes": ["GorillaFileSystem"], "tools": ["cd", "cat", "ls"], "config": {"GorillaFileSystem": {...}},
+     "turns": [{"messages": [{"role": "user", "content": "..."}],
+                "reference": [[{"name": "cd", "arguments": {"folder": "docs"}}], [{"name": "cat", ...}]]}],
+     "tags": ["hidden_hazard", "wrong_directory"], "long_context": false}
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+from fission_grpo.errors import UserError
+from fission_grpo.types import Message, ToolCall
+
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One user turn: what the user says, and the reference solution as *assistant messages of calls*.
+
+    `reference` is empty where the right answer is to call nothing.
+    """
+
+    messages: tuple[Message, ...]
+    reference: tuple[tuple[ToolCall, ...], ...] = ()
+
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """The reference calls of the turn in order, over all its messages."""
+        return tuple(call for message in self.reference for call in message)
+
+
+@checked_dataclass(frozen=True)
+class Task:
+    """One task of a live environment.
+
+    Attributes:
+        id: unique in its file.
+        scenario: tasks of one scenario share configuration or wording; splits and intervals go by scenario.
+        environment: registered name of the environment class.
+        config: initial configuration of the environment (for `bfcl`: `initial_config`, by API class).
+        turns: the user turns with their reference calls.
+        classes: API classes involved (for `bfcl`).
+        tools: names of the tools offered; empty offers every tool of the classes.
+        tags: what the task holds; `hidden_hazard` marks one that a careless first call falls into.
+    """
+
+    id: str
+    scenario: str
+    turns: tuple[Turn, ...]
+    environment: str = "bfcl"
+    split: Split = "train"
+    classes: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    config: dict[str, Any] = field(default_factory=dict[str, Any])
+    tags: tuple[str, ...] = ()
+    long_context: bool = False
+
+
+_TASK = TypeAdapter(Task)
+
+
+def load_tasks(path: Path | str) -> list[Task]:
+    """Reads a task file.
+
+    Raises:
+        UserError: the file does not exist, or a line is broken: names file, line and field. No line is dropped silently.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"task file {path}: no such file; `fission tasks generate --out {path}` writes one")
+    tasks: list[Task] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            task = _TASK.validate_json(line)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the whole line"
+            raise UserError(f"task file {path}, line {number}, field {where}: {first['msg']}") from error
+        if task.id in seen:
+            raise UserError(f"task file {path}, line {number}, field id: {task.id!r} stands on line {seen[task.id]} already")
+        seen[task.id] = number
+        tasks.append(task)
+    if not tasks:
+        raise UserError(f"task file {path}: no tasks in it")
+    return tasks
+
+
+def dump_task(task: Task) -> str:
+    """One line of a task file, without its newline."""
+    return json.dumps(_TASK.dump_python(task, mode="json"), ensure_ascii=False, sort_keys=True)
+
+
+def save_tasks(tasks: Iterable[Task], path: Path | str) -> None:
+    """Writes a task file, one line a task."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(dump_task(task) + "\n" for task in tasks), encoding="utf-8")
