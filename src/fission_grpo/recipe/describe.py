@@ -1,0 +1,125 @@
+"""What keys a recipe has, read off its schema: for error messages and for `docs/recipes.md`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from types import NoneType
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from fission_grpo.recipe.schema import Recipe, Section, TaskSource
+
+
+def allowed_keys(section: Sequence[str]) -> list[str]:
+    """The keys that stand below a section, given by its path (`[]` is the top); empty for one without keys of its own."""
+    model = _section(section)
+    return [] if model is None else list(model.model_fields)
+
+
+def has_free_keys(section: Sequence[str]) -> bool:
+    """Whether the section takes any keys, as `trainer` does."""
+    return _section(section) is None
+
+
+def render_reference() -> str:
+    """`docs/recipes.md`: every key with its type, default and meaning."""
+    lines = [_HEADER, *_tables(Recipe, "")]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+_HEADER = """\
+# Recipes
+
+A recipe is a YAML file. `fission train RECIPE key.sub=value ...` runs it; settings on the command line win over the file.
+Every key has a default. An unknown key, a wrong type or an impossible combination is an error before any model is loaded.
+The run folder keeps the recipe as resolved, so that a run can be repeated from it.
+
+This page is generated from `src/fission_grpo/recipe/schema.py` by `make docs`.
+"""
+
+
+def _section(path: Sequence[str]) -> type[BaseModel] | None:
+    model: type[BaseModel] = Recipe
+    for part in path:
+        field = model.model_fields.get(part)
+        inner = None if field is None else _inner_section(field)
+        if inner is None:
+            return None
+        model = inner
+    return model
+
+
+def _inner_section(field: FieldInfo) -> type[Section] | None:
+    candidates: list[object] = [field.annotation, *get_args(field.annotation)]
+    return next((item for item in candidates if isinstance(item, type) and issubclass(item, Section)), None)
+
+
+def _tables(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    title = f"`{prefix.rstrip('.')}`" if prefix else "Top level"
+    yield f"## {title}\n"
+    yield f"{(model.__doc__ or '').strip()}\n"
+    yield "| key | type | default | meaning |"
+    yield "|---|---|---|---|"
+    inner: list[tuple[type[BaseModel], str]] = []
+    for name, field in model.model_fields.items():
+        section = _inner_section(field)
+        yield f"| `{prefix}{name}` | {_type(field)} | {_default(field, section)} | {_cell(field.description or '')} |"
+        if section is not None and section is not TaskSource:
+            inner.append((section, f"{prefix}{name}."))
+    yield ""
+    if model is not Recipe and prefix == "tasks.":
+        yield from _tables(TaskSource, "tasks.*.")
+    for section, below in inner:
+        yield from _tables(section, below)
+
+
+def _type(field: FieldInfo) -> str:
+    return _cell(_type_name(field.annotation))
+
+
+def _type_name(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " or ".join(f"`{value}`" for value in get_args(annotation))
+    if annotation is NoneType:
+        return "null"
+    if isinstance(annotation, type) and issubclass(annotation, TaskSource):
+        return "path or `{generate: ...}`"
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return "section"
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is list:
+        return f"list of {_type_name(args[0])}"
+    if origin is tuple:
+        return f"{len(args)} numbers"
+    if origin is dict:
+        return "mapping"
+    if origin is Annotated:
+        return _type_name(args[0])
+    if args:
+        return " or ".join(_type_name(arg) for arg in args)
+    return _TYPE_NAMES[annotation]
+
+
+_TYPE_NAMES: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "true/false"}
+
+
+def _default(field: FieldInfo, section: type[Section] | None) -> str:
+    default: object = field.default
+    if default is PydanticUndefined:
+        return "required"
+    if isinstance(default, TaskSource) and default.generate is not None:
+        return f"`{{generate: {{count: {default.generate.count}, seed: {default.generate.seed}}}}}`"
+    if section is not None and default is not None:
+        return "see below"
+    if default is None:
+        return "none"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    if isinstance(default, (list, tuple)):
+        return f"`[{', '.join(str(item) for item in cast(Iterable[object], default))}]`"
+    return f"`{default}`"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

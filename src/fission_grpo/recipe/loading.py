@@ -1,0 +1,158 @@
+"""Reads a recipe file, applies `a.b=c` overrides, and turns every mistake into one sentence."""
+
+import difflib
+import re
+from collections.abc import Collection, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from fission_grpo.errors import UserError
+from fission_grpo.recipe.describe import allowed_keys, has_free_keys
+from fission_grpo.recipe.schema import Recipe
+
+
+def load_recipe(path: Path | str, overrides: Sequence[str] = (), trainer_fields: Collection[str] | None = None) -> Recipe:
+    """Reads a recipe.
+
+    Args:
+        path: YAML file.
+        overrides: `key.sub=value` settings that win over the file; values are YAML (`trainer.max_steps=3`, `lora=null`).
+        trainer_fields: names that `trainer` may hold (the fields of TRL's config), where the caller knows them.
+
+    Raises:
+        UserError: the file is missing or no YAML, a key is unknown, a value is of the wrong type or out of range, or
+            settings contradict each other. One sentence with the key, the value found and what would be right.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"recipe {path}: no such file{_suggest_file(path)}")
+    parsed = _parse(path.read_text(encoding="utf-8"), f"recipe {path}")
+    if parsed is not None and not isinstance(parsed, dict):
+        raise UserError(f"recipe {path}: expected `key: value` lines, found {parsed!r}")
+    settings = cast(dict[str, Any], parsed or {})
+    for override in overrides:
+        _apply(settings, override)
+    return check_recipe(settings, f"recipe {path}", trainer_fields)
+
+
+def check_recipe(settings: dict[str, Any], source: str = "recipe", trainer_fields: Collection[str] | None = None) -> Recipe:
+    """Validates settings that were read already; `source` opens the sentence of the error. See `load_recipe`."""
+    try:
+        recipe = Recipe.model_validate(settings)
+    except ValidationError as error:
+        errors = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")  # a typo explains a missing key
+        raise UserError(f"{source}: {_sentence(errors[0])}") from error
+    _check_registered(source, "environment", recipe.environment, "fission_grpo.environments")
+    for name in recipe.fission.simulators:
+        _check_registered(source, "fission.simulators", name, "fission_grpo.simulators")
+    if trainer_fields is not None:
+        for key, value in recipe.trainer.items():
+            if key not in trainer_fields:
+                raise UserError(f"{source}: {_unknown(f'trainer.{key}', value, trainer_fields)}")
+    return recipe
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as YAML with every default written out, as a run folder keeps it; `load_recipe` reads it back."""
+    return yaml.safe_dump(recipe.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 with two surprises removed: `3e-4` is a number, and a key that stands twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.MarkedYAMLError(problem=f"the key `{twice}` stands twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_EXPONENT = re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))  # pyright: ignore[reportUnknownMemberType]
+
+
+def _parse(text: str, source: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
+        raise UserError(f"{source}{line}: not readable as YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{source}: not readable as YAML: {error}") from error
+
+
+def _apply(settings: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise UserError(f"override {override!r}: write it as `key=value`, e.g. `trainer.max_steps=3`")
+    for depth, part in enumerate(parts[:-1], start=1):
+        inner = settings.get(part)
+        if inner is None:
+            inner = settings[part] = {}
+        if not isinstance(inner, dict):
+            raise UserError(f"override {override!r}: `{'.'.join(parts[:depth])}` is {inner!r}, which holds no further keys")
+        settings = cast(dict[str, Any], inner)
+    settings[parts[-1]] = _parse(text, f"override {override!r}")
+
+
+def _sentence(error: ErrorDetails) -> str:
+    loc = [str(part) for part in error["loc"]]
+    key, value = ".".join(loc), error["input"]
+    if error["type"] == "extra_forbidden":
+        return _unknown(key, value, allowed_keys(loc[:-1]))
+    if error["type"] == "value_error":
+        message = str(error["ctx"]["error"]) if "ctx" in error else error["msg"]
+        return f"`{key}`: {message}" if key else message
+    if error["type"] == "missing":
+        return f"`{key}` is missing"
+    expected = _EXPECTED.get(error["type"]) or error["msg"].removeprefix("Input should be ")
+    return f"`{key}` = {value!r}: should be {expected}"
+
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "too_short": "a list with at least one entry",
+    "dict_type": "a section of `key: value` lines",
+    "model_type": "a section of `key: value` lines",
+}
+"""What a user would say, by pydantic's error type; pydantic's own words stand in for the rest."""
+
+
+def _check_registered(source: str, key: str, name: str, group: str) -> None:
+    known = sorted(point.name for point in entry_points(group=group))
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"registered are {', '.join(known) or 'none'}"
+        raise UserError(f"{source}: `{key}` = {name!r} is not registered; {hint}")
+
+
+def _unknown(key: str, value: Any, allowed: Collection[str]) -> str:
+    *section, name = key.split(".")
+    prefix = "".join(f"{part}." for part in section)
+    near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
+    if near:
+        hint = f"did you mean `{prefix}{near[0]}`?"
+    elif has_free_keys(section):
+        hint = "TRL's GRPOConfig has no such field"
+    else:
+        hint = f"`{'.'.join(section) or 'a recipe'}` knows {', '.join(sorted(allowed))}"
+    return f"unknown key `{key}` (value {value!r}); {hint}"
+
+
+def _suggest_file(path: Path) -> str:
+    folder = path.parent
+    names = [file.name for file in sorted(folder.glob("*.yaml"))] if folder.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
+    return f"; did you mean {folder / near[0]}?" if near else ""

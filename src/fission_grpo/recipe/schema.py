@@ -1,0 +1,272 @@
+"""The shape of a recipe. The docstring below a field is its description in `docs/recipes.md`, which is generated from here.
+
+Sections mirror the settings of the layers that consume them (`FissionSettings`, `RewardSettings`, ...) field by field; a
+test holds names and defaults together. They stand here, and not there, so that a recipe can be read without those layers.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveInt = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0.0)]
+Pair = Annotated[tuple[Weight, Weight], Field(strict=False)]
+"""Two numbers; YAML writes them as a list."""
+
+OWNED_BY_RECIPE = {
+    "output_dir": "the run folder (`--run`)",
+    "seed": "`seed`",
+    "temperature": "`rollout.temperature`",
+    "max_completion_length": "`rollout.max_new_tokens`",
+}
+"""Fields of TRL's config that the recipe sets itself: two places for one setting would contradict each other."""
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, and `"8"` is not a number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+class GeneratedTasks(Section):
+    """Tasks made by the generator (`fission tasks generate`) when the run starts."""
+
+    count: PositiveInt
+    """Number of tasks."""
+    seed: NonNegativeInt = 0
+    """Seed of the generator. Scenarios of different splits never overlap, whatever the seeds."""
+
+
+class TaskSource(Section):
+    """Where tasks come from: a path, or `{generate: {count, seed}}`. Exactly one of the two."""
+
+    path: str | None = None
+    """A task file (JSONL, `docs/tasks.md`), relative to the working directory. A bare string means this."""
+    generate: GeneratedTasks | None = None
+    """Generate the tasks instead."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_string_is_a_path(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.path is None) == (self.generate is None):
+            raise ValueError("give either a path or `{generate: {count: ..., seed: ...}}`")
+        return self
+
+
+class TasksSection(Section):
+    """The three splits. Only `train` is ever trained on; `test` is touched once, at the end."""
+
+    train: TaskSource = TaskSource(generate=GeneratedTasks(count=2000))
+    """Tasks to explore."""
+    validation: TaskSource = TaskSource(generate=GeneratedTasks(count=200))
+    """Tasks for the evaluations during training."""
+    test: TaskSource = TaskSource(generate=GeneratedTasks(count=600))
+    """Held-out tasks for the final comparison."""
+
+
+class RolloutSection(Section):
+    """How messages are sampled and episodes are bounded."""
+
+    temperature: Annotated[float, Field(gt=0.0)] = 1.0
+    """Sampling temperature in training. The paper used 0.95."""
+    max_new_tokens: PositiveInt = 128
+    """Longest assistant message, in tokens."""
+    max_context_tokens: PositiveInt = 2048
+    """Longest context fed to the policy, in tokens; an episode that outgrows it ends."""
+    steps_per_turn: PositiveInt = 8
+    """Assistant messages allowed within one user turn."""
+
+
+class RewardSection(Section):
+    """The composite reward, `R = (w_fmt * R_fmt + w_corr * R_corr + R_len) / 3` (`docs/method.md`, section 3)."""
+
+    alpha: Fraction = 0.5
+    """Weight of the tool names inside R_corr; the arguments weigh `1 - alpha`."""
+    schedule_steps: NonNegativeInt = 150
+    """Updates over which both weights move."""
+    w_fmt: Pair = (2.0, 1.0)
+    """Weight of R_fmt at the start and at the end of the schedule."""
+    w_corr: Pair = (2.0, 3.0)
+    """Weight of R_corr, likewise."""
+    delta_corr: Fraction = 1.0
+    """A message with R_corr below it is a failure."""
+    length_band: Pair = (0.5, 1.5)
+    """Lengths that score R_len = 1, in multiples of the reference length."""
+    length_sigma: Annotated[float, Field(gt=0.0)] = 0.5
+    """Gaussian fall-off outside the band, in multiples of the reference length."""
+    use_length: bool = True
+    """Without it R_len is 1 for every message: the range of R stays, and no advantage is moved."""
+    ordered: bool = False
+    """The order of the calls in a message counts."""
+
+    @model_validator(mode="after")
+    def _band_is_an_interval(self) -> Self:
+        low, high = self.length_band
+        if low > high:
+            raise ValueError(f"`reward.length_band` = [{low:g}, {high:g}]: the first value must not exceed the second")
+        return self
+
+
+class FissionSection(Section):
+    """Interception, pool, trigger and recovery groups (`docs/method.md`, sections 2 and 6). Unused by `method: grpo`."""
+
+    recovery_generations: Annotated[int, Field(ge=2)] = 8
+    """G', recovery rollouts of one failed context. The paper used 8."""
+    recovery_fraction: Fraction = 0.5
+    """r, the share of a triggered batch's rows that are recoveries. 1.0 is the paper's separate corrective batch."""
+    trigger_interval: PositiveInt = 1
+    """Recoveries are trained on steps divisible by it."""
+    trigger_size: PositiveInt = 1
+    """Contexts that the pool must hold at least; the batch's own need counts anyway."""
+    pool_capacity: PositiveInt = 512
+    """Contexts kept; beyond it the oldest are dropped."""
+    pool_max_age: PositiveInt = 8
+    """Updates after which a context is stale and dropped."""
+    pool_order: Literal["lifo", "fifo"] = "lifo"
+    """`lifo` trains on the newest failures first (the paper); `fifo` is an ablation."""
+    simulators: Annotated[list[str], Field(min_length=1)] = ["environment", "rules", "fixed"]
+    """Error simulators in order of preference: each stands in where those before it have nothing to say or leak."""
+    unanswered_failures: bool = True
+    """Also pool failures that the target benchmark never answers (malformed text, no call at all)."""
+    feedback_level: Literal["raw", "kind", "parameter", "full"] = "full"
+    """How much a feedback may tell where `escalation` is off. Never the answer, at any level."""
+    selection: bool = False
+    """Choose the contexts whose group is likeliest to have both successes and failures, by past recovery odds."""
+    escalation: bool = False
+    """A context whose group had no success comes back with a feedback that tells more."""
+    max_attempts: PositiveInt = 3
+    """Recovery groups that one context may have under `escalation`."""
+    max_context_tokens: PositiveInt = 16_384
+    """Bound on the corrective context, in tokens; one that cannot be shortened to it is dropped and counted."""
+    refission: bool = False
+    """A failed recovery may become a failure of its own (deeper chains). The paper does not."""
+    recovery_horizon: Literal["episode", "message"] = "episode"
+    """Granularity `episode`: score a recovery by the final verdict, or by its next message alone."""
+    signal_filter: Literal["none", "outcome"] = "none"
+    """`outcome` zeroes the advantages of groups whose binary outcomes all agree. Holds for `method: grpo` too."""
+
+
+class LoraSection(Section):
+    """Train low-rank adapters instead of all weights (PEFT)."""
+
+    r: PositiveInt = 16
+    """Rank."""
+    alpha: PositiveInt = 32
+    """Scale; the update is multiplied by `alpha / r`."""
+    dropout: Fraction = 0.0
+    """Dropout inside the adapters. Anything above 0 makes sampling and training disagree."""
+    target_modules: str | list[str] = "all-linear"
+    """Modules that get adapters."""
+
+
+class EvaluationSection(Section):
+    """Evaluation on the validation tasks during training, and on the test tasks at its end."""
+
+    tasks: NonNegativeInt = 200
+    """Tasks evaluated; 0 evaluates all of the split."""
+    samples: PositiveInt = 1
+    """Episodes a task."""
+    every: NonNegativeInt = 0
+    """Evaluate on the validation tasks every so many updates; 0 never does."""
+    temperature: Annotated[float, Field(ge=0.0)] = 1.0
+    """Sampling temperature. The recovery metrics are defined at 1.0: greedy decoding hides recovery."""
+
+
+class Recipe(Section):
+    """One training run."""
+
+    model: str = "bundled"
+    """`bundled` (the small policy that comes with the package), a folder in transformers' format, or a name on the hub."""
+    seed: NonNegativeInt = 0
+    """Seed of everything random in the run."""
+    method: Literal["fission", "grpo"] = "fission"
+    """`grpo` is the same trainer without interception and recovery groups."""
+    granularity: Literal["step", "episode"] = "step"
+    """`step`: one row is one message, scored against the reference (the paper). `episode`: one row is a whole task."""
+    environment: str = "bfcl"
+    """Registered name of the environment that the tasks are played in."""
+    tasks: TasksSection = TasksSection()
+    """Where the tasks come from."""
+    rollout: RolloutSection = RolloutSection()
+    """How messages are sampled and episodes are bounded."""
+    reward: RewardSection = RewardSection()
+    """The composite reward."""
+    fission: FissionSection = FissionSection()
+    """Interception, pool, trigger and recovery groups."""
+    lora: LoraSection | None = None
+    """Low-rank adapters; leave out to train all weights."""
+    evaluation: EvaluationSection = EvaluationSection()
+    """Evaluation during and after training."""
+    trainer: dict[str, Any] = {}
+    """Passed to TRL's `GRPOConfig` as it is: learning rate, `max_steps`, batch sizes, `report_to`, ..."""
+
+    @property
+    def generations(self) -> int:
+        """G, rollouts of one prompt (`trainer.num_generations`)."""
+        return int(self.trainer.get("num_generations", 8))
+
+    @property
+    def batch_rows(self) -> int:
+        """N, rows of a generation batch on one process, by the rule of `GRPOConfig`."""
+        explicit = self.trainer.get("generation_batch_size")
+        if explicit is not None:
+            return int(explicit)
+        slices = self.trainer.get("steps_per_generation") or self.trainer.get("gradient_accumulation_steps", 1)
+        return int(self.trainer.get("per_device_train_batch_size", 8)) * int(slices)
+
+    @property
+    def recovery_rows(self) -> int:
+        """rN, rows of a triggered batch that are recoveries; 0 without fission."""
+        return round(self.fission.recovery_fraction * self.batch_rows) if self.method == "fission" else 0
+
+    @model_validator(mode="after")
+    def _no_setting_in_two_places(self) -> Self:
+        for key, place in OWNED_BY_RECIPE.items():
+            if key in self.trainer:
+                raise ValueError(f"`trainer.{key}` = {self.trainer[key]!r} must not be set: {place} decides it")
+        return self
+
+    @model_validator(mode="after")
+    def _batch_divides_into_groups(self) -> Self:
+        for key in ("num_generations", "generation_batch_size", "steps_per_generation"):
+            self._check_positive(key)
+        self._check_positive("gradient_accumulation_steps")
+        self._check_positive("per_device_train_batch_size")
+        rows, group = self.batch_rows, self.generations
+        if rows % group:
+            raise ValueError(
+                f"`trainer.num_generations` = {group} does not divide the generation batch of {rows} rows "
+                f"(per_device_train_batch_size x gradient_accumulation_steps); {_divisors(rows)} would"
+            )
+        if self.method == "fission":
+            self._check_recovery_rows(rows, group)
+        return self
+
+    def _check_positive(self, key: str) -> None:
+        value = self.trainer.get(key)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise ValueError(f"`trainer.{key}` = {value!r} must be a whole number of at least 1")
+
+    def _check_recovery_rows(self, rows: int, group: int) -> None:
+        wanted = self.fission.recovery_fraction * rows
+        recovery, siblings = round(wanted), self.fission.recovery_generations
+        if abs(wanted - recovery) < 1e-6 and recovery % siblings == 0 and (rows - recovery) % group == 0:
+            return
+        fitting = [n / rows for n in range(0, rows + 1, siblings) if (rows - n) % group == 0]
+        nearest = sorted(sorted(fitting, key=lambda r: abs(r - self.fission.recovery_fraction))[:3])
+        fits = f"{', '.join(f'{r:g}' for r in nearest)} would" if nearest else "no fraction would"
+        raise ValueError(
+            f"`fission.recovery_fraction` = {self.fission.recovery_fraction:g} of {rows} rows gives {wanted:g} recoveries, "
+            f"which must be a multiple of `fission.recovery_generations` = {siblings} and leave a multiple of "
+            f"`trainer.num_generations` = {group}; {fits}"
+        )
+
+
+def _divisors(rows: int) -> str:
+    return ", ".join(str(n) for n in range(2, rows + 1) if rows % n == 0) or "no number"
