@@ -1,0 +1,316 @@
+"""The Hermes/Qwen tool-call format: `<tool_call>\\n{"name": ..., "arguments": {...}}\\n</tool_call>`, any number of calls.
+
+Nothing of a model's text is evaluated, and no text raises: it gives calls or one precise `FormatError`. Reading takes time
+linear in the length of the text, which is bounded by `MAX_CHARACTERS`; nesting is measured before `json.loads` may recurse.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from fission_grpo.errors import FormatError, FormatErrorKind
+from fission_grpo.types import ToolCall
+
+MAX_CHARACTERS = 65_536
+"""Longest message that is read."""
+MAX_DEPTH = 32
+"""Deepest nesting of objects and lists in one call; the call's own object is level 1."""
+MAX_DIGITS = 4_300
+"""Longest integer literal, Python's own default: converting longer ones takes quadratic time."""
+
+OPEN, CLOSE = "<tool_call>", "</tool_call>"
+THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
+
+TOOL_NAME = re.compile(r"[\w.\-]+")
+"""What a tool may be called (matched against the whole name)."""
+
+# A JSON string ends at its quote or, being broken, at the end of the line: JSON strings hold no raw newline. Possessive
+# quantifiers keep the scan linear.
+_STRING = r'"(?:[^"\\\n]++|\\[^\n])*+"?'
+_TAG = re.compile(f"{_STRING}|{OPEN}|{CLOSE}")
+_BRACKET = re.compile(rf"{_STRING}|[{{}}\[\]]")
+_UNCARRIABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class ParsedMessage:
+    """What an assistant message says.
+
+    Attributes:
+        content: the text outside the calls, thinking included, stripped. With an error it is the whole text, and in any case
+            characters that no chat template can carry stand replaced by U+FFFD.
+        calls: all calls in order; empty when any of them is malformed.
+        error: the first thing wrong with the message.
+    """
+
+    content: str
+    calls: tuple[ToolCall, ...] = ()
+    error: FormatError | None = None
+
+
+@dataclass(frozen=True)
+class _Span:
+    """One well-formed call and where it stands, tags included."""
+
+    start: int
+    end: int
+    call: ToolCall
+
+
+class _MalformedCall(Exception):
+    """Leaves the JSON decoder's hooks and the checks below; never leaves this module."""
+
+    def __init__(self, kind: FormatErrorKind, detail: str, position: int = 0) -> None:
+        super().__init__(detail)
+        self.kind, self.detail, self.position = kind, detail, position
+
+
+def parse_message(text: str) -> ParsedMessage:
+    """Reads the tool calls of one assistant message. All or nothing: one malformed call leaves none.
+
+    A `<tool_call>` inside `<think>...</think>` is thinking, not a call; so is one before the `</think>` of thinking that
+    the prompt opened.
+
+    >>> parse_message('Looking. <tool_call>{"name": "ls", "arguments": {}}</tool_call>')
+    ParsedMessage(content='Looking.', calls=(ToolCall(name='ls', arguments={}),), error=None)
+    >>> parse_message('<tool_call>{"name": "ls"}</tool_call>').error.kind
+    <FormatErrorKind.MISSING_ARGUMENTS: 'missing_arguments'>
+    """
+    error = _check_text(text)
+    spans: list[_Span] = []
+    if error is None:
+        start = _end_of_leading_thinking(text)
+        spans, error = _read_calls(text, start)
+        if start == 0 and (start := _end_of_stray_thinking(text, spans)):
+            spans, error = _read_calls(text, start)
+    if error is not None:
+        return ParsedMessage(_UNCARRIABLE.sub("\ufffd", text).strip(), (), error)
+    outside = (text[start:end].strip() for start, end in _gaps(text, spans))
+    return ParsedMessage("\n".join(part for part in outside if part), tuple(span.call for span in spans))
+
+
+def render_calls(calls: Iterable[ToolCall]) -> str:
+    """The canonical text of calls, which `parse_message` reads back unchanged.
+
+    >>> print(render_calls([ToolCall("cd", {"folder": "docs"})]))
+    <tool_call>
+    {"name": "cd", "arguments": {"folder": "docs"}}
+    </tool_call>
+    """
+    return "\n".join(f"{OPEN}\n{_dump_call(call)}\n{CLOSE}" for call in calls)
+
+
+def _dump_call(call: ToolCall) -> str:
+    return json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False, allow_nan=False)
+
+
+def _check_text(text: str) -> FormatError | None:
+    if len(text) > MAX_CHARACTERS:
+        detail = f"The message has {len(text)} characters; at most {MAX_CHARACTERS} are read."
+        return FormatError(FormatErrorKind.TOO_LONG, detail, MAX_CHARACTERS)
+    if found := _UNCARRIABLE.search(text):
+        detail = f"The message holds the character U+{ord(found[0]):04X}, which is not allowed in text."
+        return FormatError(FormatErrorKind.INVALID_TEXT, detail, found.start())
+    return None
+
+
+def _end_of_leading_thinking(text: str) -> int:
+    """Where the answer starts in a message that opens with `<think>`; its end when the thinking never ends."""
+    if not text.lstrip().startswith(THINK_OPEN):
+        return 0
+    close = text.find(THINK_CLOSE)
+    return len(text) if close < 0 else close + len(THINK_CLOSE)
+
+
+def _end_of_stray_thinking(text: str, spans: Sequence[_Span]) -> int:
+    """End of the first `</think>` outside well-formed calls, or 0. Some templates open the thinking in the prompt."""
+    for start, end in _gaps(text, spans):
+        close = text.find(THINK_CLOSE, start, end)
+        if close >= 0:
+            return close + len(THINK_CLOSE)
+    return 0
+
+
+def _gaps(text: str, spans: Sequence[_Span]) -> Iterator[tuple[int, int]]:
+    """The stretches of text outside the calls."""
+    start = 0
+    for span in spans:
+        yield start, span.start
+        start = span.end
+    yield start, len(text)
+
+
+def _read_calls(text: str, start: int) -> tuple[list[_Span], FormatError | None]:
+    """The well-formed calls from `start` up to the first malformed one, and what is wrong with that."""
+    spans: list[_Span] = []
+    try:
+        while (opened := _next_call(text, start)) is not None:
+            body = opened + len(OPEN)
+            close = _closing_tag(text, body)
+            call = _read_call(text[body:close], body)
+            start = close + len(CLOSE)
+            spans.append(_Span(opened, start, call))
+    except _MalformedCall as error:
+        return spans, FormatError(error.kind, error.detail, error.position)
+    return spans, None
+
+
+def _next_call(text: str, start: int) -> int | None:
+    opened, closed = text.find(OPEN, start), text.find(CLOSE, start)
+    if closed >= 0 and (opened < 0 or closed < opened):
+        raise _MalformedCall(FormatErrorKind.UNOPENED_CALL, f"There is a {CLOSE} without a {OPEN} before it.", closed)
+    return None if opened < 0 else opened
+
+
+def _closing_tag(text: str, body: int) -> int:
+    """Position of the `</tool_call>` that closes the call whose JSON starts at `body`.
+
+    Tags inside JSON strings are content. Where the quotes do not pair up, the first tag of any kind counts: the JSON is
+    invalid then, and the decoder will say where.
+    """
+    tag = next((match for match in _TAG.finditer(text, body) if match[0][0] == "<"), None)
+    if tag is not None and tag[0] == CLOSE:
+        return tag.start()
+    close = text.find(CLOSE, body, None if tag is None else tag.start())
+    if close < 0:
+        detail = f"A {OPEN} is never closed; end each call with {CLOSE}."
+        raise _MalformedCall(FormatErrorKind.UNCLOSED_CALL, detail, body - len(OPEN))
+    return close
+
+
+def _read_call(body: str, offset: int) -> ToolCall:
+    """Reads the text between two tags, which starts at `offset` of the message."""
+    if not body.strip():
+        raise _MalformedCall(FormatErrorKind.EMPTY_CALL, f"There is nothing between {OPEN} and {CLOSE}.", offset)
+    _check_depth(body, offset)
+    try:
+        return _to_call(_DECODER.decode(body))
+    except json.JSONDecodeError as error:
+        rest = body[error.pos :].strip()
+        where = f"near {_quote(rest, 24)}" if rest else "at its end"
+        detail = f"The call is not valid JSON: {error.msg.lower()} {where}."
+        raise _MalformedCall(FormatErrorKind.INVALID_JSON, detail, offset + error.pos) from None
+    except _MalformedCall as error:
+        raise _MalformedCall(error.kind, error.detail, offset + len(body) - len(body.lstrip())) from None
+
+
+def _check_depth(body: str, offset: int) -> None:
+    depth = 0
+    for match in _BRACKET.finditer(body):
+        if match[0] in "{[":
+            depth += 1
+            if depth > MAX_DEPTH:
+                detail = f"The JSON of the call nests deeper than {MAX_DEPTH} levels."
+                raise _MalformedCall(FormatErrorKind.TOO_DEEP, detail, offset + match.start())
+        elif match[0] in "}]":
+            depth -= 1
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise _MalformedCall(FormatErrorKind.DUPLICATE_KEY, f"The key {_quote(key)} stands twice in the same object.")
+        result[key] = value
+    return result
+
+
+def _finite_float(literal: str) -> float:
+    value = float(literal)
+    if not math.isfinite(value):
+        raise _MalformedCall(FormatErrorKind.INVALID_JSON, f"The number {_quote(literal)} is too large.")
+    return value
+
+
+def _bounded_int(literal: str) -> int:
+    if len(literal) > MAX_DIGITS:
+        raise _MalformedCall(FormatErrorKind.INVALID_JSON, f"A number has more than {MAX_DIGITS} digits.")
+    return int(literal)
+
+
+def _no_constant(literal: str) -> Any:
+    raise _MalformedCall(FormatErrorKind.INVALID_JSON, f"The call is not valid JSON: {literal} is not a JSON value.")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_keys, parse_float=_finite_float, parse_int=_bounded_int, parse_constant=_no_constant
+)
+
+
+def _to_call(value: Any) -> ToolCall:
+    """Checks the decoded JSON of one call."""
+    if not isinstance(value, dict):
+        detail = 'A call must be a JSON object like {"name": ..., "arguments": {...}}, not ' + _json_type(value) + "."
+        raise _MalformedCall(FormatErrorKind.NOT_AN_OBJECT, detail)
+    fields = cast(dict[str, Any], value)
+    if any(_UNCARRIABLE.search(string) for string in _strings(fields)):
+        detail = "A string of the call holds an escaped NUL or half of a surrogate pair, which is not allowed in text."
+        raise _MalformedCall(FormatErrorKind.INVALID_TEXT, detail)
+    name, arguments = _name_of(fields), _arguments_of(fields)
+    for key in fields:
+        if key not in ("name", "arguments"):
+            detail = f'A call has only the keys "name" and "arguments", not {_quote(key)}.'
+            raise _MalformedCall(FormatErrorKind.UNEXPECTED_KEY, detail)
+    return ToolCall(name, arguments)
+
+
+def _name_of(fields: dict[str, Any]) -> str:
+    if "name" not in fields:
+        raise _MalformedCall(FormatErrorKind.MISSING_NAME, 'The call has no "name".')
+    name = fields["name"]
+    if not isinstance(name, str):
+        detail = f'The "name" of a call must be a string, not {_json_type(name)}.'
+        raise _MalformedCall(FormatErrorKind.INVALID_NAME, detail)
+    if not TOOL_NAME.fullmatch(name):
+        detail = f'The "name" {_quote(name)} is no tool name: those have letters, digits, "_", "-" and "." only.'
+        raise _MalformedCall(FormatErrorKind.INVALID_NAME, detail)
+    return name
+
+
+def _arguments_of(fields: dict[str, Any]) -> dict[str, Any]:
+    if "arguments" not in fields:
+        detail = 'The call has no "arguments"; write {} for a tool without parameters.'
+        raise _MalformedCall(FormatErrorKind.MISSING_ARGUMENTS, detail)
+    arguments = fields["arguments"]
+    if not isinstance(arguments, dict):
+        detail = f'The "arguments" of a call must be an object, not {_json_type(arguments)}.'
+        raise _MalformedCall(FormatErrorKind.INVALID_ARGUMENTS, detail)
+    return cast(dict[str, Any], arguments)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every string and key in a JSON value (of bounded depth)."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in cast(dict[str, Any], value).items():
+            yield key
+            yield from _strings(item)
+    elif isinstance(value, list):
+        for item in cast(list[Any], value):
+            yield from _strings(item)
+
+
+def _json_type(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "a list"
+        case _:
+            return "an object"
+
+
+def _quote(text: str, limit: int = 40) -> str:
+    """A short quotation of a model's text, which any chat template can carry."""
+    short = text if len(text) <= limit else text[: limit - 3] + "..."
+    return json.dumps(_UNCARRIABLE.sub("\ufffd", short), ensure_ascii=False)
