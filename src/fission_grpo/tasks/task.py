@@ -28,16 +28,33 @@ Split = Literal["train", "validation", "test"]
 class Turn:
     """One user turn: what the user says, and the reference solution as *assistant messages of calls*.
 
-    `reference` is empty where the right answer is to call nothing.
+    `reference` is empty where the right answer is to call nothing. `new_tools` are withheld from the tools offered until
+    this turn begins (BFCL's missing-function tasks).
     """
 
     messages: tuple[Message, ...]
     reference: tuple[tuple[ToolCall, ...], ...] = ()
+    new_tools: tuple[str, ...] = ()
 
     @property
     def calls(self) -> tuple[ToolCall, ...]:
         """The reference calls of the turn in order, over all its messages."""
         return tuple(call for message in self.reference for call in message)
+
+
+@dataclass(frozen=True)
+class Careless:
+    """A call that a careless policy makes first and that is known to err, leaving the state unchanged.
+
+    Attributes:
+        turn: index of the user turn.
+        step: index of the reference message that it comes before.
+        call: the call that errs; going on with the reference after it still solves the task.
+    """
+
+    turn: int
+    step: int
+    call: ToolCall
 
 
 @checked_dataclass(frozen=True)
@@ -53,6 +70,7 @@ class Task:
         classes: API classes involved (for `bfcl`).
         tools: names of the tools offered; empty offers every tool of the classes.
         tags: what the task holds; `hidden_hazard` marks one that a careless first call falls into.
+        careless: calls known to err, for error contexts made without a policy; empty where no hazard is.
     """
 
     id: str
@@ -65,6 +83,7 @@ class Task:
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     tags: tuple[str, ...] = ()
     long_context: bool = False
+    careless: tuple[Careless, ...] = ()
 
 
 _TASK = TypeAdapter(Task)

@@ -1,0 +1,61 @@
+"""Keeps generated tasks apart from the benchmark, and from each other: no shared configuration, no shared 8-gram."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fission_grpo.tasks.task import Task
+
+NGRAM = 8
+_WORD = re.compile(r"\w+")
+
+
+def ngrams(text: str, size: int = NGRAM) -> set[tuple[str, ...]]:
+    """Every run of `size` words, in lower case and without punctuation."""
+    words = _WORD.findall(text.lower())
+    return {tuple(words[start : start + size]) for start in range(len(words) - size + 1)}
+
+
+def fingerprints(config: dict[str, Any]) -> set[str]:
+    """One canonical text for each API class that has a configuration."""
+    return {f"{api} {json.dumps(state, sort_keys=True)}" for api, state in config.items() if state}
+
+
+def user_text(task: Task) -> str:
+    """All that the user says in a task, one message a line."""
+    return "\n".join(str(message["content"]) for turn in task.turns for message in turn.messages)
+
+
+class Contamination:
+    """What a new task must not share with tasks that exist.
+
+    Args:
+        entries: the benchmark's tasks as it ships them (`catalogue.benchmark_entries`).
+    """
+
+    def __init__(self, entries: Iterable[dict[str, Any]]) -> None:
+        self.configurations: set[str] = set()
+        self._ngrams: set[tuple[str, ...]] = set()
+        self._accepted: set[tuple[str, str]] = set()
+        for entry in entries:
+            self.configurations |= fingerprints(entry["initial_config"])
+            for message in (message for turn in entry["question"] for message in turn):
+                self._ngrams |= ngrams(str(message["content"]))
+
+    def shared(self, task: Task) -> str | None:
+        """What the task shares with the benchmark or an accepted task, in words, or None."""
+        if fingerprints(task.config) & self.configurations:
+            return "a configuration of the benchmark"
+        if any(ngrams(line) & self._ngrams for line in user_text(task).splitlines()):
+            return f"{NGRAM} words in a row with the benchmark"
+        if self._key(task) in self._accepted:
+            return "everything with a task accepted before"
+        return None
+
+    def accept(self, tasks: Sequence[Task]) -> None:
+        """Remembers tasks, so that the same one is not made twice."""
+        self._accepted |= {self._key(task) for task in tasks}
+
+    def _key(self, task: Task) -> tuple[str, str]:
+        return user_text(task), json.dumps(task.config, sort_keys=True)

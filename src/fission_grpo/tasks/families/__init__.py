@@ -1,0 +1,6 @@
+"""The task families, one file an API class."""
+
+from fission_grpo.tasks.draft import Family
+from fission_grpo.tasks.families import file_system, messages, tickets
+
+FAMILIES: tuple[Family, ...] = (*file_system.FAMILIES, *tickets.FAMILIES, *messages.FAMILIES)

@@ -1,0 +1,113 @@
+"""Proves a task by playing it: what the generator promises about a task holds because it was executed."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from fission_grpo.tasks.task import Task
+from fission_grpo.types import Message, ToolCall, ToolResult, Verdict
+
+Script = list[list[ToolCall]]
+"""The calls to play, by user turn."""
+
+
+class Playable(Protocol):
+    """The part of an environment that a proof needs (`environments.base.Environment` has it)."""
+
+    def reset(self, task: Task) -> list[Message]: ...
+
+    def call(self, call: ToolCall) -> ToolResult: ...
+
+    def next_user_turn(self) -> list[Message] | None: ...
+
+    def verdict(self) -> Verdict: ...
+
+
+class Disproof(Exception):
+    """A family wrote a task that does not hold what it promises: a bug in the family, with the task's id and the reason."""
+
+
+def play(environment: Playable, task: Task, script: Script) -> tuple[bool, list[list[ToolResult]]]:
+    """Plays the calls; returns whether the episode is solved, and the results by user turn."""
+    environment.reset(task)
+    results: list[list[ToolResult]] = []
+    for calls in script:
+        results.append([environment.call(call) for call in calls])
+        environment.next_user_turn()
+    return environment.verdict().solved, results
+
+
+def reference_script(task: Task) -> Script:
+    """The reference calls by user turn."""
+    return [list(turn.calls) for turn in task.turns]
+
+
+def prove(task: Task, environment: Playable) -> None:
+    """Proves one task.
+
+    The reference solves it without an error; every reference call is needed; each careless call errs, and going on with
+    the reference after it solves the task.
+
+    Raises:
+        Disproof: one of these does not hold.
+    """
+    _prove_reference(task, environment)
+    _prove_every_call_needed(task, environment)
+    _prove_careless(task, environment)
+
+
+def prove_twins(hazard: Task, clear: Task, environment: Playable) -> None:
+    """Proves that the hazard is hidden: without it the user says the same, and the careless call is part of the solution.
+
+    Raises:
+        Disproof: the user's words differ, or the careless call is not the right one without the hazard.
+    """
+    if [turn.messages for turn in hazard.turns] != [turn.messages for turn in clear.turns]:
+        raise Disproof(f"{hazard.id}: the user says something else without the hazard")
+    if hazard.tools != clear.tools:
+        raise Disproof(f"{hazard.id}: other tools are offered without the hazard")
+    script = reference_script(clear)
+    for careless in hazard.careless:
+        if script[careless.turn][careless.step] != careless.call:
+            raise Disproof(f"{hazard.id}: {careless.call} is not the right call without the hazard")
+    _prove_reference(clear, environment)
+
+
+def _prove_reference(task: Task, environment: Playable) -> None:
+    solved, results = play(environment, task, reference_script(task))
+    bad = [result.content for turn in results for result in turn if result.is_error or result.is_soft_failure]
+    if bad:
+        raise Disproof(f"{task.id}: the reference errs: {bad[0]}")
+    if not solved:
+        raise Disproof(f"{task.id}: the reference does not solve the task")
+
+
+def _prove_every_call_needed(task: Task, environment: Playable) -> None:
+    for turn, calls in enumerate(reference_script(task)):
+        for step, dropped in enumerate(calls):
+            script = reference_script(task)
+            del script[turn][step]
+            if play(environment, task, script)[0]:
+                raise Disproof(f"{task.id}: solved without {dropped}")
+
+
+def _prove_careless(task: Task, environment: Playable) -> None:
+    script = reference_script(task)
+    for careless in reversed(task.careless):
+        script[careless.turn].insert(careless.step, careless.call)
+    if script == reference_script(task):
+        return
+    solved, results = play(environment, task, script)
+    for careless, result in _careless_results(task, results):
+        if not result.is_error:
+            raise Disproof(f"{task.id}: the careless {careless} does not err: {result.content}")
+    if not solved:
+        raise Disproof(f"{task.id}: the careless call is not recoverable")
+
+
+def _careless_results(task: Task, results: Sequence[Sequence[ToolResult]]) -> list[tuple[ToolCall, ToolResult]]:
+    """Each careless call with its result; an earlier one in the same turn has moved the later ones by one."""
+    found: list[tuple[ToolCall, ToolResult]] = []
+    for index, careless in enumerate(task.careless):
+        earlier = sum(other.turn == careless.turn for other in task.careless[:index])
+        found.append((careless.call, results[careless.turn][careless.step + earlier]))
+    return found
