@@ -1,0 +1,63 @@
+# make quickstart   the whole loop on a small bundled policy, in minutes, with a report (make quickstart ARGS=--fast: one minute)
+# make test         lint and all tests
+# Both set everything up first: their own virtual environment in .venv, every dependency, bfcl-eval.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.complete
+BFCL := bfcl-eval==2026.3.23
+export OMP_NUM_THREADS ?= 1
+# Spinning OpenMP threads slow every other process down by an order of magnitude on a small machine.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: help setup quickstart test lint docs clean
+help:
+	@sed -n 's/^# //p' Makefile | head -3
+
+setup: $(STAMP)
+
+quickstart: $(STAMP)
+	@$(BIN)/fission quickstart $(ARGS)
+
+test: lint
+	@$(BIN)/pytest -n 2 $(ARGS)
+
+lint: $(STAMP)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+docs: $(STAMP)
+	@$(BIN)/python -c "from pathlib import Path; from fission_grpo.recipe.describe import render_reference; \
+	  Path('docs/recipes.md').write_text(render_reference(), encoding='utf-8')"
+
+clean:
+	rm -rf $(VENV)
+
+# The first Python that really makes an environment: a name on the PATH may be a pyenv shim of a version that is not installed,
+# and Debian ships Pythons without their venv module.
+$(BIN)/python:
+	@for python in python3.11 python3.12 python3.13; do \
+	  $$python -c 'import ensurepip, venv' 2>/dev/null || continue; \
+	  echo "Setting up $(VENV) with $$($$python --version)"; \
+	  $$python -m venv --clear $(VENV) && exit 0; \
+	done; \
+	echo "No Python 3.11, 3.12 or 3.13 with its venv module was found: install one (Debian/Ubuntu: apt-get install python3.11-venv;" \
+	  "Fedora: dnf install python3.11; macOS: brew install python@3.11), then run make again." >&2; \
+	exit 1
+
+# bfcl-eval is installed without its dependencies: they are 150 packages whose pins clash with ours, and none is needed here.
+# `--group` is what pip 25.1 brought. The stamp is written last, so that an interrupted set-up is taken up again.
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing torch, transformers, TRL and the rest into $(VENV) (about 1.5 GB; some minutes, once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e . --group dev \
+	  | { grep --line-buffered -oE '[^ /]+\.whl(\.metadata)? \([0-9.]+ [MG]B\)|^Installing collected packages' || true; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps '$(BFCL)'
+	@touch $@
+	@echo "Set-up complete."
