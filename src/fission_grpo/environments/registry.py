@@ -1,0 +1,25 @@
+"""Environments by name. A plug-in registers its class in the entry point group `fission_grpo.environments`."""
+
+import difflib
+from importlib.metadata import entry_points
+
+from fission_grpo.environments.base import Environment
+from fission_grpo.errors import UserError
+
+GROUP = "fission_grpo.environments"
+
+
+def make_environment(name: str) -> Environment:
+    """A new environment of the class registered under that name.
+
+    Raises:
+        UserError: no such name (the nearest ones are named), or what it names is no environment.
+    """
+    registered = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if name not in registered:
+        nearest = difflib.get_close_matches(name, registered, n=3, cutoff=0.4) or sorted(registered)
+        raise UserError(f"environment {name!r}: no such environment; did you mean {', '.join(map(repr, nearest))}?")
+    environment = registered[name].load()()
+    if not isinstance(environment, Environment):
+        raise UserError(f"environment {name!r}: {registered[name].value} lacks methods of the Environment protocol")
+    return environment
