@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from fission_grpo.chat.values import UNCARRIABLE, json_type, quote
 from fission_grpo.errors import FormatError, FormatErrorKind
 from fission_grpo.types import ToolCall
 
@@ -32,7 +33,6 @@ TOOL_NAME = re.compile(r"[\w.\-]+")
 _STRING = r'"(?:[^"\\\n]++|\\[^\n])*+"?'
 _TAG = re.compile(f"{_STRING}|{OPEN}|{CLOSE}")
 _BRACKET = re.compile(rf"{_STRING}|[{{}}\[\]]")
-_UNCARRIABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def parse_message(text: str) -> ParsedMessage:
         if start == 0 and (start := _end_of_stray_thinking(text, spans)):
             spans, error = _read_calls(text, start)
     if error is not None:
-        return ParsedMessage(_UNCARRIABLE.sub("\ufffd", text).strip(), (), error)
+        return ParsedMessage(UNCARRIABLE.sub("\ufffd", text).strip(), (), error)
     outside = (text[start:end].strip() for start, end in _gaps(text, spans))
     return ParsedMessage("\n".join(part for part in outside if part), tuple(span.call for span in spans))
 
@@ -111,7 +111,7 @@ def _check_text(text: str) -> FormatError | None:
     if len(text) > MAX_CHARACTERS:
         detail = f"The message has {len(text)} characters; at most {MAX_CHARACTERS} are read."
         return FormatError(FormatErrorKind.TOO_LONG, detail, MAX_CHARACTERS)
-    if found := _UNCARRIABLE.search(text):
+    if found := UNCARRIABLE.search(text):
         detail = f"The message holds the character U+{ord(found[0]):04X}, which is not allowed in text."
         return FormatError(FormatErrorKind.INVALID_TEXT, detail, found.start())
     return None
@@ -190,7 +190,7 @@ def _read_call(body: str, offset: int) -> ToolCall:
         return _to_call(_DECODER.decode(body))
     except json.JSONDecodeError as error:
         rest = body[error.pos :].strip()
-        where = f"near {_quote(rest, 24)}" if rest else "at its end"
+        where = f"near {quote(rest, 24)}" if rest else "at its end"
         detail = f"The call is not valid JSON: {error.msg.lower()} {where}."
         raise _MalformedCall(FormatErrorKind.INVALID_JSON, detail, offset + error.pos) from None
     except _MalformedCall as error:
@@ -213,7 +213,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in pairs:
         if key in result:
-            raise _MalformedCall(FormatErrorKind.DUPLICATE_KEY, f"The key {_quote(key)} stands twice in the same object.")
+            raise _MalformedCall(FormatErrorKind.DUPLICATE_KEY, f"The key {quote(key)} stands twice in the same object.")
         result[key] = value
     return result
 
@@ -221,7 +221,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _finite_float(literal: str) -> float:
     value = float(literal)
     if not math.isfinite(value):
-        raise _MalformedCall(FormatErrorKind.INVALID_JSON, f"The number {_quote(literal)} is too large.")
+        raise _MalformedCall(FormatErrorKind.INVALID_JSON, f"The number {quote(literal)} is too large.")
     return value
 
 
@@ -243,16 +243,16 @@ _DECODER = json.JSONDecoder(
 def _to_call(value: Any) -> ToolCall:
     """Checks the decoded JSON of one call."""
     if not isinstance(value, dict):
-        detail = 'A call must be a JSON object like {"name": ..., "arguments": {...}}, not ' + _json_type(value) + "."
+        detail = 'A call must be a JSON object like {"name": ..., "arguments": {...}}, not ' + json_type(value) + "."
         raise _MalformedCall(FormatErrorKind.NOT_AN_OBJECT, detail)
     fields = cast(dict[str, Any], value)
-    if any(_UNCARRIABLE.search(string) for string in _strings(fields)):
+    if any(UNCARRIABLE.search(string) for string in _strings(fields)):
         detail = "A string of the call holds an escaped NUL or half of a surrogate pair, which is not allowed in text."
         raise _MalformedCall(FormatErrorKind.INVALID_TEXT, detail)
     name, arguments = _name_of(fields), _arguments_of(fields)
     for key in fields:
         if key not in ("name", "arguments"):
-            detail = f'A call has only the keys "name" and "arguments", not {_quote(key)}.'
+            detail = f'A call has only the keys "name" and "arguments", not {quote(key)}.'
             raise _MalformedCall(FormatErrorKind.UNEXPECTED_KEY, detail)
     return ToolCall(name, arguments)
 
@@ -262,10 +262,10 @@ def _name_of(fields: dict[str, Any]) -> str:
         raise _MalformedCall(FormatErrorKind.MISSING_NAME, 'The call has no "name".')
     name = fields["name"]
     if not isinstance(name, str):
-        detail = f'The "name" of a call must be a string, not {_json_type(name)}.'
+        detail = f'The "name" of a call must be a string, not {json_type(name)}.'
         raise _MalformedCall(FormatErrorKind.INVALID_NAME, detail)
     if not TOOL_NAME.fullmatch(name):
-        detail = f'The "name" {_quote(name)} is no tool name: those have letters, digits, "_", "-" and "." only.'
+        detail = f'The "name" {quote(name)} is no tool name: those have letters, digits, "_", "-" and "." only.'
         raise _MalformedCall(FormatErrorKind.INVALID_NAME, detail)
     return name
 
@@ -276,7 +276,7 @@ def _arguments_of(fields: dict[str, Any]) -> dict[str, Any]:
         raise _MalformedCall(FormatErrorKind.MISSING_ARGUMENTS, detail)
     arguments = fields["arguments"]
     if not isinstance(arguments, dict):
-        detail = f'The "arguments" of a call must be an object, not {_json_type(arguments)}.'
+        detail = f'The "arguments" of a call must be an object, not {json_type(arguments)}.'
         raise _MalformedCall(FormatErrorKind.INVALID_ARGUMENTS, detail)
     return cast(dict[str, Any], arguments)
 
@@ -292,25 +292,3 @@ def _strings(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for item in cast(list[Any], value):
             yield from _strings(item)
-
-
-def _json_type(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a string"
-        case list():
-            return "a list"
-        case _:
-            return "an object"
-
-
-def _quote(text: str, limit: int = 40) -> str:
-    """A short quotation of a model's text, which any chat template can carry."""
-    short = text if len(text) <= limit else text[: limit - 3] + "..."
-    return json.dumps(_UNCARRIABLE.sub("\ufffd", short), ensure_ascii=False)
