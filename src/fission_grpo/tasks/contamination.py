@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fission_grpo.tasks.task import Task
+from fission_grpo.tasks.task import Split, Task
 
 NGRAM = 8
 _WORD = re.compile(r"\w+")
@@ -38,6 +38,7 @@ class Contamination:
         self.configurations: set[str] = set()
         self._ngrams: set[tuple[str, ...]] = set()
         self._accepted: set[tuple[str, str]] = set()
+        self._split_of_text: dict[str, Split] = {}
         for entry in entries:
             self.configurations |= fingerprints(entry["initial_config"])
             for message in (message for turn in entry["question"] for message in turn):
@@ -51,11 +52,14 @@ class Contamination:
             return f"{NGRAM} words in a row with the benchmark"
         if self._key(task) in self._accepted:
             return "everything with a task accepted before"
+        if self._split_of_text.get(user_text(task), task.split) != task.split:
+            return "the user's words with a task of another split"
         return None
 
     def accept(self, tasks: Sequence[Task]) -> None:
         """Remembers tasks, so that the same one is not made twice."""
         self._accepted |= {self._key(task) for task in tasks}
+        self._split_of_text |= {user_text(task): task.split for task in tasks}
 
     def _key(self, task: Task) -> tuple[str, str]:
         return user_text(task), json.dumps(task.config, sort_keys=True)

@@ -88,9 +88,14 @@ class Scene:
         """One wording of each part, joined and filled in."""
         return " ".join(self.rng.choice(part) for part in parts).format(**slots)
 
-    def attempt(self, text: str, first: ToolCall, *recovery: ToolCall) -> DraftTurn:
-        """A turn where `first` is right without the hazard and errs with it, and `recovery` is right then."""
-        return DraftTurn(text, recovery, careless=first) if self.hazard else DraftTurn(text, (first,))
+    def attempt(self, text: str, first: ToolCall, *recovery: ToolCall, before: tuple[ToolCall, ...] = ()) -> DraftTurn:
+        """A turn where `first` is right without the hazard and errs with it, and `recovery` is right then.
+
+        `before` are the calls that come first in either case.
+        """
+        if self.hazard:
+            return DraftTurn(text, (*before, *recovery), careless=first, careless_step=len(before))
+        return DraftTurn(text, (*before, first))
 
 
 @dataclass(frozen=True)

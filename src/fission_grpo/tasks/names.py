@@ -13,9 +13,9 @@ _BUCKETS: dict[Split, range] = {"train": range(0, 6), "validation": range(6, 7),
 """Each name belongs to one of 8 buckets by its checksum, and each split owns some: their names cannot overlap."""
 
 _WORDS = frozenset(
-    "file note move make name code time done more here same size side remove rename copy data delete take like mode page"
-    " save none fine line none title resume tone give live love rate use see be to me no so do zero mile value kilo gone"
-    " one nine five base date late made male".split()
+    {"base", "code", "copy", "data", "date", "delete", "dosage", "file", "gone", "here", "kilo", "late", "like", "live"}
+    | {"love", "made", "make", "male", "mile", "mode", "more", "move", "name", "none", "note", "rate", "remove", "rename"}
+    | {"resume", "same", "save", "side", "size", "take", "time", "title", "tone", "value", "zero"}
 )
 """English words that the wordings use (or might): a name that is one of them could be read as part of the sentence."""
 

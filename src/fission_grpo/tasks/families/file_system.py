@@ -163,6 +163,32 @@ def _make_file(scene: Scene) -> Draft:
     return Draft(config, (scene.attempt(text, call("touch", file_name=file), call("touch", file_name=other)),))
 
 
+def _enter_then_make(scene: Scene) -> Draft:
+    folder, file, other = scene.names.name(), scene.names.file(), scene.names.file()
+    first = (
+        "Go to the folder {folder}.",
+        "Change to {folder}.",
+        "Enter the directory {folder}.",
+        "Please move to the folder {folder}.",
+        "Work in {folder} from now on.",
+        "Step into {folder}.",
+    )
+    then = (
+        "Create an empty file {file}.",
+        "Make a new file {file} here.",
+        "I need a file {file} in it.",
+        "Add a blank file named {file}.",
+        "Please start a file {file}.",
+        "Now set up an empty {file}.",
+    )
+    opening = scene.say(first, folder=folder)
+    closing = scene.say(then, OR_OTHER_NAME, file=file, other=other)
+    held = {file if scene.hazard else scene.names.file(): _file(scene.names.name())}
+    config = _disk(scene, {folder: _folder(**held)})
+    making = scene.attempt(closing, call("touch", file_name=file), call("touch", file_name=other))
+    return Draft(config, (DraftTurn(opening, (call("cd", folder=folder),)), making))
+
+
 def _copy_file(scene: Scene) -> Draft:
     file, copy, other = scene.names.file(), scene.names.file(), scene.names.file()
     requests = (
@@ -293,6 +319,7 @@ FAMILIES = (
     Family("write_note", API, _write_note, Hazard.MISSING_FILE, hidden=True),
     Family("make_folder", API, _make_folder, Hazard.NAME_TAKEN, hidden=True),
     Family("make_file", API, _make_file, Hazard.NAME_TAKEN, hidden=True),
+    Family("enter_then_make", API, _enter_then_make, Hazard.NAME_TAKEN, hidden=True),
     Family("copy_file", API, _copy_file, Hazard.NAME_TAKEN, hidden=True),
     Family("rename_file", API, _rename_file, Hazard.NAME_TAKEN, hidden=True),
     Family("remove_folder", API, _remove_folder, Hazard.NOT_EMPTY, hidden=True),

@@ -109,8 +109,7 @@ def _add_contact(scene: Scene) -> Draft:
         "If it exists, choose {other}.",
     )
     text = scene.say(requests, clauses, name=name, other=other)
-    taken = {name: _id(scene)} if scene.hazard else {}
-    config = _workspace(scene, {scene.names.name(): me, **taken}, [], me)
+    config = _workspace(scene, {scene.names.name(): me, name if scene.hazard else scene.names.name(): _id(scene)}, [], me)
     return Draft(config, (scene.attempt(text, call("add_contact", user_name=name), call("add_contact", user_name=other)),))
 
 
@@ -154,6 +153,25 @@ def _send_to_name(scene: Scene) -> Draft:
     return Draft(config, (DraftTurn(text, calls, careless=careless),))
 
 
+def _send_to_name_signed_out(scene: Scene) -> Draft:
+    name, receiver, message = scene.names.name(), _id(scene), scene.names.phrase()
+    sender, someone = _id(scene), _id(scene)
+    requests = (
+        "Send '{message}' to {name}.",
+        "Tell {name}: '{message}'.",
+        "Message {name} with '{message}'.",
+        "Let {name} know '{message}'.",
+        "Please write '{message}' to {name}.",
+        "{name} should get the message '{message}'.",
+    )
+    text = scene.say(requests, OR_OTHER_SENDER, message=message, name=name, sender=sender)
+    users = {name: receiver, scene.names.name(): sender, scene.names.name(): someone}
+    config = _workspace(scene, users, [], None if scene.hazard else someone)
+    send = call("send_message", receiver_id=receiver, message=message)
+    lookup, login = call("get_user_id", user=name), call("message_login", user_id=sender)
+    return Draft(config, (scene.attempt(text, send, login, send, before=(lookup,)),))
+
+
 def _send_then_delete(scene: Scene) -> Draft:
     receiver, me, message = _id(scene), _id(scene), scene.names.phrase()
     first = (
@@ -181,6 +199,7 @@ def _send_then_delete(scene: Scene) -> Draft:
 API = "MessageAPI"
 FAMILIES = (
     Family("send_to_id", API, _send_to_id, Hazard.MISSING_LOGIN, hidden=True),
+    Family("send_to_name_signed_out", API, _send_to_name_signed_out, Hazard.MISSING_LOGIN, hidden=True),
     Family("search_messages", API, _search, Hazard.MISSING_LOGIN, hidden=True),
     Family("delete_or_other", API, _delete_or_other, Hazard.UNKNOWN_ID, hidden=True),
     Family("add_contact", API, _add_contact, Hazard.NAME_TAKEN, hidden=True),
