@@ -21,7 +21,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from fission_grpo.chat.schema import canonical, check_call, normalise_arguments
+from fission_grpo.chat.schema import ViolationKind, canonical, check_call, normalise_arguments
 from fission_grpo.errors import FormatError
 from fission_grpo.rewards.correctness import match_calls
 from fission_grpo.types import (
@@ -62,8 +62,8 @@ _RUNTIME_ERRORS: tuple[tuple[RuntimeErrorKind, re.Pattern[str]], ...] = tuple(
         (
             RuntimeErrorKind.PRECONDITION,
             r"already (completed|closed|resolved|cancell?ed|the root|logged in)|not empty|insufficient|market is closed"
-            r"|exceeded budget|less than budget|before starting|start the engine|needs? to be pressed|must press|tank is empty"
-            r"|must be locked|is full|cannot go back",
+            r"|exceeded budget|less than budget|before starting|start the engine|needs? to be pressed|must press"
+            r"|tank is empty|must be locked|is full|cannot go back",
         ),
         (
             RuntimeErrorKind.NOT_FOUND,
@@ -230,15 +230,14 @@ def _arguments(call: ToolCall, tools: Sequence[Tool]) -> dict[str, object]:
 
 
 def _schema_diagnosis(calls: Sequence[ToolCall], tools: Sequence[Tool]) -> Diagnosis | None:
-    offered = {tool["function"]["name"] for tool in tools}
-    for index, call in enumerate(calls):
-        if call.name not in offered:
+    found = [(index, violation) for index, call in enumerate(calls) if (violation := check_call(call, tools))]
+    for index, violation in found:
+        if violation.kind is ViolationKind.UNKNOWN_TOOL:
             return Diagnosis(FailureKind.UNKNOWN_TOOL, call_index=index)
-    for index, call in enumerate(calls):
-        violation = check_call(call, tools)
-        if violation is not None:
-            return Diagnosis(FailureKind.SCHEMA_VIOLATION, call_index=index, parameter=violation.parameter)
-    return None
+    if not found:
+        return None
+    index, violation = found[0]
+    return Diagnosis(FailureKind.SCHEMA_VIOLATION, call_index=index, parameter=violation.parameter)
 
 
 def _error_diagnosis(

@@ -85,10 +85,14 @@ class CompositeReward:
         self._correctness = CorrectnessReward(settings.alpha, settings.ordered)
         self._length = LengthReward(settings.length_band, settings.length_sigma)
 
-    def score(self, step: ScoredStep, training_step: int) -> RewardBreakdown:
-        """The reward at `training_step` (updates done), with its parts."""
+    def score(self, step: ScoredStep, training_step: int, correctness: float | None = None) -> RewardBreakdown:
+        """The reward at `training_step` (updates done), with its parts.
+
+        Args:
+            correctness: stands in for R_corr where more is known than the reference: whether the target state was reached.
+        """
         form = format_reward(step, training_step)
-        correct = self._correctness(step, training_step)
+        correct = self._correctness(step, training_step) if correctness is None else correctness
         length = self._length(step, training_step) if self.settings.use_length else 1.0
         weighted = self._format_weight(training_step) * form + self._correctness_weight(training_step) * correct
         outcome = form == 1.0 and correct >= self.settings.delta_corr - _TOLERANCE

@@ -5,12 +5,12 @@ one to one, so that the sum is the largest possible.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+from scipy.optimize import linear_sum_assignment  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from fission_grpo.chat.schema import canonical, normalise_arguments
 from fission_grpo.rewards.base import ScoredStep
@@ -125,8 +125,9 @@ def _assign(
     rows: Sequence[int], columns: Sequence[int], pairs: Sequence[_Pairs], reference_pairs: Sequence[_Pairs]
 ) -> list[Match]:
     scores = np.array([[argument_f1(pairs[row], reference_pairs[column]) for column in columns] for row in rows])
-    chosen: tuple[Any, Any] = linear_sum_assignment(scores, maximize=True)
-    return [Match(rows[i], columns[j], float(scores[i, j])) for i, j in zip(*chosen, strict=True)]
+    solve = cast(Any, linear_sum_assignment)
+    chosen = cast(Iterable[tuple[int, int]], np.transpose(solve(scores, maximize=True)))
+    return [Match(rows[i], columns[j], float(scores[i, j])) for i, j in chosen]
 
 
 def _match_in_order(

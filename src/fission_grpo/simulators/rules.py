@@ -13,6 +13,7 @@ value of a reference call.
 import re
 from collections.abc import Sequence
 
+from fission_grpo.chat.schema import SchemaViolation, ViolationKind, check_call
 from fission_grpo.failures import error_kind_of, parameter_at_fault
 from fission_grpo.simulators.fixed import FIXED_TEXT
 from fission_grpo.types import Failure, FailureKind, Feedback, FeedbackLevel, RuntimeErrorKind
@@ -27,7 +28,7 @@ PROBLEMS: dict[FailureKind, str] = {
     FailureKind.SUPERFLUOUS_CALL: "call not needed",
     FailureKind.STEP_LIMIT: "too many steps",
 }
-"""What was wrong, for failures that are no runtime error."""
+"""What was wrong, for failures without a table of their own below."""
 
 HINTS: dict[FailureKind, str] = {
     FailureKind.MALFORMED_CALL: "write the call again.",
@@ -64,6 +65,24 @@ RUNTIME_HINTS: dict[RuntimeErrorKind, str] = {
     RuntimeErrorKind.OTHER: "read the error and change the call.",
 }
 """What to look at after a call that erred."""
+
+SCHEMA_PROBLEMS: dict[ViolationKind, str] = {
+    ViolationKind.UNKNOWN_TOOL: "unknown tool",
+    ViolationKind.MISSING_PARAMETER: "missing parameter",
+    ViolationKind.UNEXPECTED_PARAMETER: "unknown parameter",
+    ViolationKind.WRONG_TYPE: "wrong type",
+    ViolationKind.NOT_ALLOWED_VALUE: "value not allowed",
+}
+"""What was wrong with arguments that break the schema."""
+
+SCHEMA_HINTS: dict[ViolationKind, str] = {
+    ViolationKind.UNKNOWN_TOOL: "choose one of the tools on offer.",
+    ViolationKind.MISSING_PARAMETER: "this parameter is required.",
+    ViolationKind.UNEXPECTED_PARAMETER: "the tool has no such parameter.",
+    ViolationKind.WRONG_TYPE: "check the types of the parameters.",
+    ViolationKind.NOT_ALLOWED_VALUE: "check the values that the tool allows.",
+}
+"""What to look at after arguments that break the schema."""
 
 REPEATED_PROBLEM = "same call failed again: {problem}"
 REPEATED_HINT = "do not repeat it before something has changed."
@@ -118,6 +137,8 @@ def _raw_text(failure: Failure) -> str:
 
 
 def _problem(failure: Failure) -> str:
+    if violation := _violation(failure):
+        return SCHEMA_PROBLEMS[violation.kind]
     if failure.kind is FailureKind.RUNTIME_ERROR:
         return RUNTIME_PROBLEMS[_error_kind(failure)]
     if failure.kind is FailureKind.REPEATED_FAILING_CALL:
@@ -132,6 +153,8 @@ def _place(failure: Failure) -> list[str]:
 
 
 def _hint(failure: Failure) -> str:
+    if violation := _violation(failure):
+        return SCHEMA_HINTS[violation.kind]
     if failure.kind is FailureKind.RUNTIME_ERROR:
         return RUNTIME_HINTS[_error_kind(failure)]
     if failure.kind is FailureKind.REPEATED_FAILING_CALL:
@@ -141,6 +164,11 @@ def _hint(failure: Failure) -> str:
     if failure.kind is FailureKind.MISSING_CALL and failure.calls:
         return MORE_CALLS_HINT
     return HINTS[failure.kind]
+
+
+def _violation(failure: Failure) -> SchemaViolation | None:
+    call = failure.failed_call
+    return check_call(call, failure.tools) if failure.kind is FailureKind.SCHEMA_VIOLATION and call else None
 
 
 def _error_kind(failure: Failure) -> RuntimeErrorKind:

@@ -1,0 +1,74 @@
+"""The fallback chain: the first simulator that answers without leaking; training is never blocked."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from fission_grpo.errors import InfrastructureError
+from fission_grpo.simulators.base import Simulator
+from fission_grpo.simulators.fixed import fixed_feedback
+from fission_grpo.simulators.leak import Leak, leaks
+from fission_grpo.types import Failure, Feedback
+
+Guard = Callable[[str, Failure], Leak | None]
+
+
+class FallbackChain:
+    """Tries simulators in order, in batches; a failure that one cannot answer, or answers with a leak, goes to the next.
+
+    A simulator cannot answer when it raises `InfrastructureError`, or when what it returns says that it stands in for
+    another (`Feedback.replaced`). Behind the last simulator stands the fixed sentence, which knows nothing to leak.
+
+    Attributes:
+        counts: how often each source did what: `answered/rules`, `leaked/endpoint`, `unanswered/environment`,
+            `failed/endpoint`. `answered` sums to the number of failures diagnosed.
+    """
+
+    name = "chain"
+
+    def __init__(self, simulators: Sequence[Simulator], guard: Guard = leaks) -> None:
+        self._simulators = tuple(simulators)
+        self._guard = guard
+        self.counts: Counter[str] = Counter()
+
+    def diagnose(self, failures: Sequence[Failure]) -> list[Feedback]:
+        answers: dict[int, Feedback] = {}
+        open_failures = dict(enumerate(failures))
+        for simulator in self._simulators:
+            if not open_failures:
+                break
+            accepted = self._ask(simulator, open_failures)
+            answers |= accepted
+            open_failures = {index: failure for index, failure in open_failures.items() if index not in accepted}
+        answers |= dict.fromkeys(open_failures, fixed_feedback())
+        return [self._record(answers[index]) for index in range(len(failures))]
+
+    def state_dict(self) -> dict[str, int]:
+        """The counts, as JSON."""
+        return dict(self.counts)
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        self.counts = Counter(state)
+
+    def _record(self, feedback: Feedback) -> Feedback:
+        """Counts an answer, and notes in it whom it stands in for: the first simulator, where another one answered."""
+        self.counts[f"answered/{feedback.source}"] += 1
+        first = self._simulators[0].name if self._simulators else None
+        return feedback if feedback.source == first else replace(feedback, replaced=first)
+
+    def _ask(self, simulator: Simulator, failures: Mapping[int, Failure]) -> dict[int, Feedback]:
+        """What one simulator answers to the failures still open, without what must not be used."""
+        try:
+            feedbacks = simulator.diagnose(list(failures.values()))
+        except InfrastructureError:
+            self.counts[f"failed/{simulator.name}"] += len(failures)
+            return {}
+        accepted: dict[int, Feedback] = {}
+        for (index, failure), feedback in zip(failures.items(), feedbacks, strict=True):
+            if feedback.replaced is not None:
+                self.counts[f"unanswered/{simulator.name}"] += 1
+            elif self._guard(feedback.text, failure) is not None:
+                self.counts[f"leaked/{simulator.name}"] += 1
+            else:
+                accepted[index] = feedback
+        return accepted
