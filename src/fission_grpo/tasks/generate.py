@@ -5,7 +5,7 @@ errs and where it is right. An *open* hazard always invites a careless call. A *
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
@@ -22,8 +22,10 @@ from fission_grpo.types import ToolCall
 Kind = Literal["hidden", "open", "plain"]
 
 KIND_SHARES: dict[Kind, float] = {"hidden": 0.72, "open": 0.19, "plain": 0.09}
-"""How many tasks are of which kind. Of the hidden kind half hold their hazard."""
+"""How many tasks are of which kind. (`HIDDEN_HAZARD_RATE` of the hidden kind hold their hazard.)"""
+HIDDEN_HAZARD_RATE = 0.5
 TOOLS_OFFERED = (8, 9, 10)
+"""How many tools a prompt offers, drawn with equal chance."""
 MAX_ATTEMPTS = 100
 
 
@@ -44,7 +46,8 @@ class SplitShares:
         """The split of each of `count` tasks: train first, then validation, then test."""
         train = round(count * self.train)
         validation = min(round(count * self.validation), count - train)
-        return [*["train"] * train, *["validation"] * validation, *["test"] * (count - train - validation)]
+        sizes: dict[Split, int] = {"train": train, "validation": validation, "test": count - train - validation}
+        return [split for split, size in sizes.items() for _ in range(size)]
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,11 @@ class _Slot:
 def generate_tasks(
     count: int,
     seed: int,
-    environment: Playable | None = None,
+    environment: Playable,
     *,
     shares: SplitShares | None = None,
-    families: tuple[Family, ...] = FAMILIES,
-    on_task: Callable[[], None] = lambda: None,
+    families: Sequence[Family] = FAMILIES,
+    on_task: Callable[[], None] | None = None,
 ) -> list[Task]:
     """Generates `count` proven tasks, reproducible from `seed`; train tasks first, then validation, then test.
 
@@ -81,44 +84,29 @@ def generate_tasks(
     """
     if count < 1:
         raise UserError(f"count: found {count}, it must be 1 or more")
-    return list(iter_tasks(count, seed, environment, shares=shares, families=families, on_task=on_task))
-
-
-def iter_tasks(
-    count: int,
-    seed: int,
-    environment: Playable | None,
-    *,
-    shares: SplitShares | None,
-    families: tuple[Family, ...],
-    on_task: Callable[[], None],
-) -> Iterator[Task]:
-    if environment is None:
-        from fission_grpo.tasks.direct import DirectEnvironment
-
-        environment = DirectEnvironment()
     contamination = Contamination(benchmark_entries())
+    tasks: list[Task] = []
     for index, split in enumerate((shares or SplitShares()).assign(count)):
-        yield _make(_Slot(index, seed, split), families, environment, contamination)
-        on_task()
+        tasks.append(_make(_Slot(index, seed, split), families, environment, contamination))
+        if on_task is not None:
+            on_task()
+    return tasks
 
 
-def _make(slot: _Slot, families: tuple[Family, ...], environment: Playable, contamination: Contamination) -> Task:
-    """The first attempt that shares nothing with what exists."""
+def _make(slot: _Slot, families: Sequence[Family], environment: Playable, contamination: Contamination) -> Task:
+    """The first attempt that shares nothing with what exists, proven."""
     for attempt in range(MAX_ATTEMPTS):
         key = f"{slot.seed}:{slot.split}:{slot.index}:{attempt}"
         rng = Random(key)
         family = _choose(rng, families)
-        hazard = family.hidden and rng.random() < 0.5
-        tasks = _twins(family, key, slot) if family.hidden else (_build(family, key, slot, hazard=False),)
-        if any(contamination.shared(task) for task in tasks):
+        hazardous, clear = _twins(family, key, slot)
+        if contamination.shared(hazardous) or contamination.shared(clear):
             continue
         if family.hidden:
-            with_hazard, clear = tasks
-            prove_twins(with_hazard, clear, environment)
-        task = tasks[0] if hazard or not family.hidden else tasks[1]
+            prove_twins(hazardous, clear, environment)
+        task = clear if family.hidden and rng.random() >= HIDDEN_HAZARD_RATE else hazardous
         prove(task, environment)
-        contamination.accept(tasks)
+        contamination.accept((hazardous, clear))
         return task
     raise UserError(f"count: no new task was found in {MAX_ATTEMPTS} attempts at task {slot.index}; ask for fewer")
 
@@ -130,40 +118,43 @@ def kind_of(family: Family) -> Kind:
     return "hidden" if family.hidden else "open"
 
 
-def _choose(rng: Random, families: tuple[Family, ...]) -> Family:
-    """A kind by its share, then an API class, then a family of both, each with equal chance."""
-    kinds = sorted({kind_of(family) for family in families})
+def _choose(rng: Random, families: Sequence[Family]) -> Family:
+    """A kind by its share, then a family of that kind with equal chance."""
+    kinds = [kind for kind in KIND_SHARES if any(kind_of(family) == kind for family in families)]
     kind = rng.choices(kinds, [KIND_SHARES[kind] for kind in kinds])[0]
-    fitting = [family for family in families if kind_of(family) == kind]
-    return rng.choice(fitting)
+    return rng.choice([family for family in families if kind_of(family) == kind])
 
 
 def _twins(family: Family, key: str, slot: _Slot) -> tuple[Task, Task]:
-    """The same scenario with and without the hazard, offering the same tools."""
-    return _build(family, key, slot, hazard=True), _build(family, key, slot, hazard=False)
+    """One scenario with and without the hidden hazard; the same task twice where the family has none.
+
+    Both offer the tools that the hazard calls for: what is offered must not give the hazard away.
+    """
+    drafts = [family.write(Scene(Random(key), slot.split, hazard)) for hazard in (True, False)]
+    tools = _offer(drafts[0], family.api, Random(f"{key}:tools"))
+    hazardous, clear = (_build(family, draft, tools, slot) for draft in drafts)
+    return hazardous, clear
 
 
-def _build(family: Family, key: str, slot: _Slot, *, hazard: bool) -> Task:
-    draft = family.write(Scene(Random(key), slot.split, hazard))
+def _build(family: Family, draft: Draft, tools: tuple[str, ...], slot: _Slot) -> Task:
+    careless = tuple(
+        Careless(index, turn.careless_step, turn.careless)
+        for index, turn in enumerate(draft.turns)
+        if turn.careless is not None
+    )
     scenario = f"{family.name}-{slot.seed}-{slot.index:06d}"
-    # The tools are those of the twin with the hazard: what is offered must not give the hazard away.
-    hard = family.write(Scene(Random(key), slot.split, hazard=True))
     return Task(
-        id=f"{scenario}-hazard" if hazard else scenario,
+        id=f"{scenario}-hazard" if family.hidden and careless else scenario,
         scenario=scenario,
         split=slot.split,
         classes=(family.api,),
-        tools=_offer(hard, family.api, Random(f"{key}:tools")),
+        tools=tools,
         config={family.api: draft.config} if draft.config else {},
         turns=tuple(
             Turn(({"role": "user", "content": turn.text},), tuple((call,) for call in turn.calls)) for turn in draft.turns
         ),
-        tags=_tags(family, hazard),
-        careless=tuple(
-            Careless(index, turn.careless_step, turn.careless)
-            for index, turn in enumerate(draft.turns)
-            if turn.careless is not None
-        ),
+        tags=_tags(family, present=bool(careless)),
+        careless=careless,
     )
 
 
@@ -184,11 +175,11 @@ def _offer(draft: Draft, api: str, rng: Random) -> tuple[str, ...]:
     return tuple(offered)
 
 
-def _tags(family: Family, hazard: bool) -> tuple[str, ...]:
-    """`family:...` always; the kind of hazard where one is present."""
-    tags = [f"family:{family.name}"]
+def _tags(family: Family, *, present: bool) -> tuple[str, ...]:
+    """The family; whether its hazard is hidden, open or absent; and what the hazard is, where one is present."""
+    tags = (f"family:{family.name}",)
     if family.hazard is None:
-        return tuple(tags)
-    if family.hidden and not hazard:
+        return tags
+    if not present:
         return (*tags, "hazard_absent")
-    return (*tags, "hidden_hazard" if hazard else "open_hazard", f"hazard:{family.hazard}")
+    return (*tags, "hidden_hazard" if family.hidden else "open_hazard", f"hazard:{family.hazard}")

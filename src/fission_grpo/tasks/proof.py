@@ -1,6 +1,5 @@
 """Proves a task by playing it: what the generator promises about a task holds because it was executed."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from fission_grpo.tasks.task import Task
@@ -90,24 +89,31 @@ def _prove_every_call_needed(task: Task, environment: Playable) -> None:
                 raise Disproof(f"{task.id}: solved without {dropped}")
 
 
+def careless_results(task: Task, environment: Playable) -> list[ToolResult]:
+    """What the environment answers to each careless call, played where it belongs in the reference."""
+    return _play_careless(task, environment)[1]
+
+
 def _prove_careless(task: Task, environment: Playable) -> None:
-    script = reference_script(task)
-    for careless in reversed(task.careless):
-        script[careless.turn].insert(careless.step, careless.call)
-    if script == reference_script(task):
+    if not task.careless:
         return
-    solved, results = play(environment, task, script)
-    for careless, result in _careless_results(task, results):
-        if not result.is_error:
-            raise Disproof(f"{task.id}: the careless {careless} does not err: {result.content}")
+    solved, answers = _play_careless(task, environment)
+    for careless, answer in zip(task.careless, answers, strict=True):
+        if not answer.is_error:
+            raise Disproof(f"{task.id}: the careless {careless.call} does not err: {answer.content}")
     if not solved:
         raise Disproof(f"{task.id}: the careless call is not recoverable")
 
 
-def _careless_results(task: Task, results: Sequence[Sequence[ToolResult]]) -> list[tuple[ToolCall, ToolResult]]:
-    """Each careless call with its result; an earlier one in the same turn has moved the later ones by one."""
-    found: list[tuple[ToolCall, ToolResult]] = []
+def _play_careless(task: Task, environment: Playable) -> tuple[bool, list[ToolResult]]:
+    """Plays the reference with the careless calls in it; returns whether it is solved, and their results."""
+    script = reference_script(task)
+    for careless in reversed(task.careless):
+        script[careless.turn].insert(careless.step, careless.call)
+    solved, results = play(environment, task, script)
+    answers: list[ToolResult] = []
     for index, careless in enumerate(task.careless):
+        # A careless call earlier in the turn has moved this one by one.
         earlier = sum(other.turn == careless.turn for other in task.careless[:index])
-        found.append((careless.call, results[careless.turn][careless.step + earlier]))
-    return found
+        answers.append(results[careless.turn][careless.step + earlier])
+    return solved, answers

@@ -97,7 +97,7 @@ def load_tasks(path: Path | str) -> list[Task]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"task file {path}: no such file; `fission tasks generate --out {path}` writes one")
+        raise UserError(f"task file {path}: no such file; `fission tasks generate --out {path.parent}` writes one")
     tasks: list[Task] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -119,8 +119,8 @@ def load_tasks(path: Path | str) -> list[Task]:
 
 
 def dump_task(task: Task) -> str:
-    """One line of a task file, without its newline."""
-    return json.dumps(_TASK.dump_python(task, mode="json"), ensure_ascii=False, sort_keys=True)
+    """One line of a task file, without its newline. Keys keep their order: a file system lists its files in it."""
+    return json.dumps(_TASK.dump_python(task, mode="json"), ensure_ascii=False)
 
 
 def save_tasks(tasks: Iterable[Task], path: Path | str) -> None:
