@@ -9,10 +9,13 @@ from fission_grpo.chat.schema import (
     check_tools,
     normalise_arguments,
 )
+from fission_grpo.chat.template import ChatFormat, ChatTokenizer
 
 __all__ = [
     "MAX_CHARACTERS",
     "MAX_DEPTH",
+    "ChatFormat",
+    "ChatTokenizer",
     "ParsedMessage",
     "SchemaViolation",
     "ViolationKind",

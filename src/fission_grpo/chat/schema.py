@@ -81,9 +81,10 @@ def _normalise(value: Any, schema: Schema) -> Any:
 
 def _check_function(index: int, tool: Any) -> str:
     """Checks the OpenAI shape around the schema and returns the tool's name."""
-    outer = cast(Schema, tool) if isinstance(tool, Mapping) else {}
+    outer = cast(Schema, tool if isinstance(tool, Mapping) else {})
     if not isinstance(outer.get("function"), Mapping) or outer.get("type") != "function":
-        raise UserError(f'tools[{index}]: found {reprlib.repr(tool)}; a tool is {{"type": "function", "function": {{...}}}}')
+        found = reprlib.repr(cast(object, tool))
+        raise UserError(f'tools[{index}]: found {found}; a tool is {{"type": "function", "function": {{...}}}}')
     function = cast(Schema, outer["function"])
     name = function.get("name")
     if not isinstance(name, str) or not TOOL_NAME.fullmatch(name):
