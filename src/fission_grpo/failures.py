@@ -128,7 +128,9 @@ def classify_step(
     """
     if format_error is not None:
         return Diagnosis(FailureKind.MALFORMED_CALL)
-    diagnosis = _schema_diagnosis(calls, tools) or _error_diagnosis(calls, results, tools, previous_failing_calls)
+    diagnosis = _schema_diagnosis(calls, tools) or _error_diagnosis(
+        calls, results, reference or (), tools, previous_failing_calls
+    )
     if diagnosis is None and reference is not None:
         diagnosis = _reference_diagnosis(calls, reference, tools, ordered)
     if diagnosis is None and at_step_limit:
@@ -189,14 +191,11 @@ def differing_parameter(call: ToolCall, reference: ToolCall, tools: Sequence[Too
 
 
 def blamed_parameter(call: ToolCall, error_text: str) -> str | None:
-    """The parameter of a call that an error text is about: one whose value it quotes, else one that it names.
+    """The one parameter of a call whose value an error text quotes, or else whose name it names; None where that is unclear.
 
     >>> blamed_parameter(ToolCall("mv", {"source": "a.txt", "destination": "old"}), "mv: cannot move 'a.txt': No such file")
     'source'
     """
-
-    if error_kind_of(error_text) in _BLAMELESS:
-        return None
 
     def mentions(what: object) -> bool:
         return re.search(rf"(?<!\w){re.escape(str(what))}(?!\w)", error_text, re.IGNORECASE) is not None
@@ -204,7 +203,8 @@ def blamed_parameter(call: ToolCall, error_text: str) -> str | None:
     quoted = [
         name for name, value in call.arguments.items() if not isinstance(value, bool) and value != "" and mentions(value)
     ]
-    return next(iter(quoted), None) or next((name for name in call.arguments if mentions(name)), None)
+    named = [name for name in call.arguments if mentions(name)]
+    return next((found[0] for found in (quoted, named) if len(found) == 1), None)
 
 
 def parameter_at_fault(failure: Failure) -> str | None:
@@ -217,7 +217,7 @@ def parameter_at_fault(failure: Failure) -> str | None:
             violation = check_call(call, failure.tools)
             return violation.parameter if violation else None
         case FailureKind.RUNTIME_ERROR | FailureKind.REPEATED_FAILING_CALL:
-            return blamed_parameter(call, failure.error_text or "")
+            return _blame(call, failure.error_text or "", failure.reference, failure.tools)
         case FailureKind.WRONG_ARGUMENTS:
             diagnosis = _reference_diagnosis(failure.calls, failure.reference, failure.tools, ordered=False)
             return diagnosis.parameter if diagnosis else None
@@ -241,7 +241,11 @@ def _schema_diagnosis(calls: Sequence[ToolCall], tools: Sequence[Tool]) -> Diagn
 
 
 def _error_diagnosis(
-    calls: Sequence[ToolCall], results: Sequence[ToolResult], tools: Sequence[Tool], previous: Collection[ToolCall]
+    calls: Sequence[ToolCall],
+    results: Sequence[ToolResult],
+    reference: Sequence[ToolCall],
+    tools: Sequence[Tool],
+    previous: Collection[ToolCall],
 ) -> Diagnosis | None:
     erring = [index for index, result in enumerate(results) if result.is_error]
     if not erring:
@@ -250,7 +254,16 @@ def _error_diagnosis(
     index = (repeated or erring)[0]
     text = results[index].content
     kind = FailureKind.REPEATED_FAILING_CALL if repeated else FailureKind.RUNTIME_ERROR
-    return Diagnosis(kind, error_kind_of(text), index, blamed_parameter(calls[index], text))
+    return Diagnosis(kind, error_kind_of(text), index, _blame(calls[index], text, reference, tools))
+
+
+def _blame(call: ToolCall, error_text: str, reference: Sequence[ToolCall], tools: Sequence[Tool]) -> str | None:
+    """The parameter behind an error: what the environment's text says, else what differs from the reference."""
+    if error_kind_of(error_text) in _BLAMELESS:
+        return None
+    matches = match_calls((call,), reference, tools)
+    differing = differing_parameter(call, reference[matches[0].reference_index], tools) if matches else None
+    return blamed_parameter(call, error_text) or differing
 
 
 def _reference_diagnosis(

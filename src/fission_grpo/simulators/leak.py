@@ -41,16 +41,16 @@ _OWN = "\x00"
 """Stands in a text for a value that the failed message itself passed, so that nothing inside that value is found."""
 
 _CONNECTORS = (
-    "is was are be been being must should shall has have had need needs needed ought set equal equals to as with value values"
-    " parameter argument field the a an correct right expected expects exactly actually instead rather than of not but use"
-    " using pass give put for in into it its number integer string boolean called named and or change changed try required"
-    " want wants wanted take takes make makes so replace replaced by"
+    "is was are be been being must should shall has have had need needs needed ought set equal equals to as with"
+    " value values parameter argument field the a an correct right expected expects exactly actually instead rather"
+    " than of not but use using pass give put for in into it its number integer string boolean called named and or"
+    " change changed try required want wants wanted take takes make makes so replace replaced by"
 )
 _CONNECTOR = rf"(?:[\s=:>\-,(){{}}\[\].]|\b(?:{'|'.join(_CONNECTORS.split())})\b)*"
 _CUE = (
-    r"\b(?:(?:did|do) you mean|you meant|use|using|try|should (?:be|have been)|must be|expected|instead|go with|choose|pass|enter"
-    r"|(?:correct|right|expected|intended|proper|actual) \w+ (?:is|was|would be)|the answer is|replace\w* \S+ (?:by|with))"
-    r"(?: (?:the|a|an|be|it|value|with|to))*[\s:=]*"
+    r"\b(?:(?:did|do) you mean|you meant|use|using|try|should (?:be|have been)|must be|expected|instead|go with|choose|pass"
+    r"|enter|(?:correct|right|expected|intended|proper|actual) \w+ (?:is|was|would be)|the answer is"
+    r"|replace\w* \S+ (?:by|with))(?: (?:the|a|an|be|it|value|with|to))*[\s:=]*"
 )
 
 
