@@ -1,0 +1,145 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# torch and transformers ship no complete types.
+"""Key-value caches that grow without being copied at every token, and prefixes kept between the steps of an episode."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedConfig
+from transformers.cache_utils import DynamicLayer
+
+_MIN_ROOM = 64
+"""Columns added at least whenever a buffer is full."""
+_TAIL = 8
+"""Last tokens by which a stored prefix is looked up before it is compared as a whole."""
+
+
+class BufferedLayer(DynamicLayer):
+    """A `DynamicLayer` that writes into a buffer with room to spare, where its parent concatenates at every token.
+
+    Measured on 64 rows of 250 tokens, 1.7M parameters, one CPU core: 3,300 tokens/s decoded against the parent's 2,500;
+    `StaticLayer` (3,600) must know its length beforehand and can not drop rows.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._buffers: tuple[Tensor, Tensor] | None = None
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Appends (B, H, T, D) keys and values, and returns views of all so far."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        start = self.get_seq_length()
+        end = start + key_states.shape[-2]
+        key_buffer, value_buffer = self._with_room(key_states, value_states, start, end)
+        key_buffer[..., start:end, :] = key_states
+        value_buffer[..., start:end, :] = value_states
+        self.keys, self.values = key_buffer[..., :end, :], value_buffer[..., :end, :]
+        return self.keys, self.values
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Selects or repeats rows; the next update makes new room."""
+        super().reorder_cache(cast(torch.LongTensor, beam_idx))
+        self._buffers = None
+
+    @property
+    def contents(self) -> tuple[Tensor, Tensor]:
+        """Keys and values so far, (B, H, C, D) each. Only of a layer that holds some."""
+        return cast(Tensor, self.keys), cast(Tensor, self.values)
+
+    def _with_room(self, key_states: Tensor, value_states: Tensor, start: int, end: int) -> tuple[Tensor, Tensor]:
+        if self._buffers is None or end > self._buffers[0].shape[-2]:
+            capacity = end + max(_MIN_ROOM, end // 4)
+            key_buffer = key_states.new_empty(*key_states.shape[:-2], capacity, key_states.shape[-1])
+            value_buffer = value_states.new_empty(*value_states.shape[:-2], capacity, value_states.shape[-1])
+            if start:
+                key_buffer[..., :start, :], value_buffer[..., :start, :] = self.contents
+            self._buffers = key_buffer, value_buffer
+        return self._buffers
+
+
+def new_cache(config: PreTrainedConfig) -> DynamicCache:
+    """A cache of buffered layers where the model attends to everything, of the model's own layers where it does not."""
+    cache = DynamicCache(config=config)
+    if all(type(layer) is DynamicLayer for layer in cache.layers):
+        cache.layers[:] = [BufferedLayer() for _ in cache.layers]
+    return cache
+
+
+def is_buffered(cache: DynamicCache) -> bool:
+    """Whether single rows can be taken out of the cache and put into another one."""
+    return bool(cache.layers) and all(isinstance(layer, BufferedLayer) for layer in cache.layers)
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Keys and values of one row: `ids` (T,), `layers` of two (H, T, D) each."""
+
+    ids: tuple[int, ...]
+    layers: tuple[tuple[Tensor, Tensor], ...]
+
+
+def take_prefix(cache: DynamicCache, row: int, ids: tuple[int, ...], columns_T: Tensor) -> Prefix:
+    """Copies the columns of one row that hold `ids` out of a buffered cache."""
+    layers = cast(list[BufferedLayer], cache.layers)
+    contents = (layer.contents for layer in layers)
+    return Prefix(
+        ids,
+        tuple((keys[row].index_select(1, columns_T), values[row].index_select(1, columns_T)) for keys, values in contents),
+    )
+
+
+def load_prefixes(cache: DynamicCache, prefixes: Sequence[Prefix | None]) -> None:
+    """Fills an empty buffered cache, one prefix a row, right-aligned; what stays free is zero and must be masked."""
+    width = max((len(prefix.ids) for prefix in prefixes if prefix is not None), default=0)
+    example = next((prefix for prefix in prefixes if prefix is not None), None)
+    if example is None:
+        return
+    for index, layer in enumerate(cast(list[BufferedLayer], cache.layers)):
+        # Zero, not empty: a masked key has weight 0, and 0 times a stray NaN would still be NaN.
+        heads, _, dim = example.layers[index][0].shape
+        keys = example.layers[index][0].new_zeros(len(prefixes), heads, width, dim)
+        values = torch.zeros_like(keys)
+        for row, prefix in enumerate(prefixes):
+            if prefix is not None:
+                start = width - len(prefix.ids)
+                keys[row, :, start:], values[row, :, start:] = prefix.layers[index]
+        layer.update(keys, values)
+
+
+class PrefixStore:
+    """The prefixes of the latest `generate` call, to be found again when the dialogue went on.
+
+    Args:
+        max_bytes: what does not fit is not kept, and computed again.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._bytes = 0
+        self._by_tail: dict[tuple[int, tuple[int, ...]], list[Prefix]] = {}
+        self._lengths: list[int] = []
+
+    def add(self, prefix: Prefix) -> None:
+        size = sum(tensor.nbytes for layer in prefix.layers for tensor in layer)
+        if self._bytes + size > self.max_bytes:
+            return
+        self._bytes += size
+        self._by_tail.setdefault((len(prefix.ids), prefix.ids[-_TAIL:]), []).append(prefix)
+
+    def seal(self) -> None:
+        """Ends the filling; `find` may be called from now on."""
+        self._lengths = sorted({length for length, _ in self._by_tail}, reverse=True)
+
+    def find(self, ids: tuple[int, ...]) -> Prefix | None:
+        """The longest stored prefix of `ids` that leaves at least one token to be computed."""
+        for length in self._lengths:
+            if length >= len(ids):
+                continue
+            for prefix in self._by_tail.get((length, ids[max(0, length - _TAIL) : length]), ()):
+                if ids[:length] == prefix.ids:
+                    return prefix
+        return None

@@ -1,0 +1,201 @@
+"""The decoding loop against transformers' own `generate` and against plain forward passes."""
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
+
+from fission_grpo.rollout.policy import Sampling
+from fission_grpo.rollout.transformers_policy import TransformersPolicy
+from fission_grpo.types import Completion, StopReason
+
+VOCABULARY, END = 50, 3
+GREEDY = Sampling(temperature=0.0, max_new_tokens=12)
+
+
+@pytest.fixture(scope="module")
+def model() -> PreTrainedModel:
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        intermediate_size=64,
+        initializer_range=0.3,
+    )
+    return Qwen3ForCausalLM(config).eval()
+
+
+def policy_on(model: PreTrainedModel, **settings: int) -> TransformersPolicy:
+    return TransformersPolicy(model, pad_id=0, end_ids=[END], **settings)
+
+
+def random_prompts(count: int, seed: int = 0, longest: int = 30) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, longest, (count,), generator=generator).tolist()
+    return [torch.randint(4, VOCABULARY, (length,), generator=generator).tolist() for length in lengths]
+
+
+def full_forward_logprobs(
+    model: PreTrainedModel, prompt: list[int], ids: tuple[int, ...], temperature: float
+) -> list[float]:
+    with torch.inference_mode():
+        logits = model(torch.tensor([[*prompt, *ids]])).logits[0, len(prompt) - 1 : -1]
+    logprobs = torch.log_softmax(logits / temperature, dim=-1)
+    return logprobs.gather(1, torch.tensor(ids)[:, None])[:, 0].tolist()
+
+
+def test_greedy_equals_generate(model: PreTrainedModel) -> None:
+    prompts = random_prompts(9)
+    completions = policy_on(model, batch_size=4).generate(prompts, GREEDY)
+    for prompt, completion in zip(prompts, completions, strict=True):
+        reference = model.generate(
+            torch.tensor([prompt]), max_new_tokens=12, do_sample=False, eos_token_id=END, pad_token_id=0
+        )
+        assert list(completion.ids) == reference[0, len(prompt) :].tolist()
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.0])
+def test_logprobs_equal_a_full_forward_pass(model: PreTrainedModel, temperature: float) -> None:
+    prompts = random_prompts(10)
+    sampling = Sampling(temperature=temperature, max_new_tokens=12, seed=1)
+    for prompt, completion in zip(prompts, policy_on(model, batch_size=4).generate(prompts, sampling), strict=True):
+        assert completion.logprobs == pytest.approx(
+            full_forward_logprobs(model, prompt, completion.ids, temperature), abs=1e-4
+        )
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batch_size=st.integers(1, 20), copies=st.integers(1, 4))
+def test_batch_size_and_siblings_leave_samples_alone(model: PreTrainedModel, batch_size: int, copies: int) -> None:
+    prompts = random_prompts(4) * copies
+    sampling = Sampling(max_new_tokens=10, seed=7)
+    alone = policy_on(model, batch_size=1).generate(prompts, sampling)
+    together = policy_on(model, batch_size=batch_size).generate(prompts, sampling)
+    assert [completion.ids for completion in together] == [completion.ids for completion in alone]
+
+
+def test_siblings_differ_and_seeds_repeat(model: PreTrainedModel) -> None:
+    prompts = random_prompts(1) * 8
+    policy = policy_on(model)
+    first = policy.generate(prompts, Sampling(max_new_tokens=10, seed=1))
+    assert first == policy.generate(prompts, Sampling(max_new_tokens=10, seed=1))
+    assert len({completion.ids for completion in first}) > 1
+    unseeded = [policy_on(model, seed=5).generate(prompts, Sampling(max_new_tokens=10)) for _ in range(2)]
+    assert unseeded[0] == unseeded[1]
+
+
+def test_ends_with_the_end_token_or_the_limit(model: PreTrainedModel) -> None:
+    completions = policy_on(model).generate(random_prompts(40), Sampling(max_new_tokens=30, seed=0))
+    ended = [completion for completion in completions if completion.stop_reason is StopReason.END]
+    cut = [completion for completion in completions if completion.stop_reason is StopReason.LENGTH]
+    assert ended and cut and len(ended) + len(cut) == 40
+    assert all(completion.ids[-1] == END and END not in completion.ids[:-1] for completion in ended)
+    assert all(len(completion.ids) == 30 and END not in completion.ids for completion in cut)
+
+
+def test_sampled_frequencies_are_the_models(model: PreTrainedModel) -> None:
+    prompt = random_prompts(1)[0]
+    sampling = Sampling(max_new_tokens=1, seed=3)
+    drawn = policy_on(model, batch_size=4000).generate([prompt] * 4000, sampling)
+    with torch.inference_mode():
+        expected = torch.softmax(model(torch.tensor([prompt])).logits[0, -1], dim=-1)
+    counts = torch.bincount(torch.tensor([completion.ids[0] for completion in drawn]), minlength=VOCABULARY)
+    assert torch.allclose(counts / 4000, expected, atol=0.03)
+
+
+def test_top_k_and_top_p_cut_the_tail(model: PreTrainedModel) -> None:
+    prompt = random_prompts(1)[0]
+    with torch.inference_mode():
+        probs, order = torch.softmax(model(torch.tensor([prompt])).logits[0, -1], dim=-1).sort(descending=True)
+    nucleus = set(order[: int((probs.cumsum(0) < 0.5).sum()) + 1].tolist())
+
+    def first_tokens(sampling: Sampling) -> set[int]:
+        completions = policy_on(model, batch_size=500).generate([prompt] * 500, sampling)
+        return {completion.ids[0] for completion in completions}
+
+    assert first_tokens(Sampling(top_k=2, max_new_tokens=1, seed=0)) == set(order[:2].tolist())
+    assert first_tokens(Sampling(top_p=0.5, max_new_tokens=1, seed=0)) == nucleus
+
+
+def continue_dialogue(policy: TransformersPolicy, rounds: int) -> list[list[Completion]]:
+    """Several rounds of growing prompts, as the driver makes them, some rows leaving on the way."""
+    prompts, history = random_prompts(3) * 3, []
+    for index in range(rounds):
+        completions = policy.generate(prompts, Sampling(max_new_tokens=8, seed=index))
+        history.append(completions)
+        pairs = list(zip(prompts, completions, strict=True))[: len(prompts) - 2]
+        answers = random_prompts(len(pairs), seed=index, longest=7)
+        prompts = [[*prompt, *completion.ids, *more] for (prompt, completion), more in zip(pairs, answers, strict=True)]
+    return history
+
+
+@pytest.mark.parametrize("prefix_bytes", [1 << 30, 20_000])
+def test_reused_prefixes_change_nothing(model: PreTrainedModel, prefix_bytes: int) -> None:
+    plain = continue_dialogue(policy_on(model, batch_size=4), rounds=4)
+    policy = policy_on(model, batch_size=4, prefix_bytes=prefix_bytes)
+    with policy.reusing_prefixes():
+        reused = continue_dialogue(policy, rounds=4)
+    for before, after in zip(plain, reused, strict=True):
+        assert [completion.ids for completion in after] == [completion.ids for completion in before]
+        for one, other in zip(before, after, strict=True):
+            assert other.logprobs == pytest.approx(one.logprobs, abs=1e-4)
+
+
+def test_reused_prefixes_are_not_computed_again(model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy, widths = policy_on(model), []
+    forward = model.forward
+    monkeypatch.setattr(model, "forward", lambda **inputs: widths.append(inputs["input_ids"].shape[1]) or forward(**inputs))
+    prompt = random_prompts(1, longest=30)[0] * 5
+    with policy.reusing_prefixes():
+        completion = policy.generate([prompt], GREEDY)[0]
+        assert widths[0] == len(prompt)
+        widths.clear()
+        policy.generate([[*prompt, *completion.ids, 9, 9]], GREEDY)
+        assert widths[0] == 3  # the last sampled token was never fed, and two are new
+    widths.clear()
+    policy.generate([[*prompt, *completion.ids, 9, 9]], GREEDY)
+    assert widths[0] == len(prompt) + len(completion.ids) + 2
+
+
+def test_a_model_with_sliding_windows(model: PreTrainedModel) -> None:
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        **{**model.config.to_dict(), "use_sliding_window": True, "sliding_window": 6, "max_window_layers": 1}
+    )
+    config.layer_types = ["full_attention", "sliding_attention"]
+    sliding = Qwen3ForCausalLM(config).eval()
+    check_greedy(sliding)
+
+
+def test_a_model_with_learned_positions() -> None:
+    torch.manual_seed(0)
+    check_greedy(GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=64)).eval())
+
+
+def check_greedy(model: PreTrainedModel) -> None:
+    prompts = random_prompts(5) * 2
+    policy = policy_on(model, batch_size=4)
+    with policy.reusing_prefixes():
+        completions = policy.generate(prompts, GREEDY)
+    for prompt, completion in zip(prompts, completions, strict=True):
+        ids = list(prompt)
+        for token in completion.ids:
+            with torch.inference_mode():
+                assert int(model(torch.tensor([ids])).logits[0, -1].argmax()) == token
+            ids.append(token)
+
+
+def test_training_mode_comes_back(model: PreTrainedModel) -> None:
+    model.train()
+    policy_on(model).generate([[5, 6]], GREEDY)
+    assert model.training
+    model.eval()
+
+
+def test_no_prompts(model: PreTrainedModel) -> None:
+    assert policy_on(model).generate([], GREEDY) == []
