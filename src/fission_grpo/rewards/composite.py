@@ -72,7 +72,7 @@ class CompositeReward:
     >>> reward = CompositeReward()
     >>> right = ScoredStep("", (ToolCall("ls", {}),), None, 20, (ToolCall("ls", {}),), 20, (ls,))
     >>> reward.score(right, training_step=0)
-    RewardBreakdown(total=1.6666666666666665, format=1.0, correctness=1.0, length=1.0, outcome=True)
+    RewardBreakdown(total=1.6666666666666667, format=1.0, correctness=1.0, length=1.0, outcome=True)
     >>> silent = ScoredStep("Done.", (), None, 20, (ToolCall("ls", {}),), 20, (ls,))
     >>> reward.score(silent, training_step=150)
     RewardBreakdown(total=0.6666666666666666, format=1.0, correctness=0.0, length=1.0, outcome=False)
