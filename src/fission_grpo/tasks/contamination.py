@@ -3,8 +3,11 @@
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+from fission_grpo.tasks.catalogue import benchmark_entries
 from fission_grpo.tasks.task import Split, Task
 
 NGRAM = 8
@@ -27,28 +30,43 @@ def user_text(task: Task) -> str:
     return "\n".join(str(message["content"]) for turn in task.turns for message in turn.messages)
 
 
+@dataclass(frozen=True)
+class Benchmark:
+    """What the benchmark's tasks hold: configurations as fingerprints, and all n-grams of what the user says."""
+
+    configurations: frozenset[str]
+    ngrams: frozenset[tuple[str, ...]]
+
+    @classmethod
+    def of(cls, entries: Iterable[dict[str, Any]]) -> "Benchmark":
+        """From tasks in the form that bfcl-eval ships them in (`catalogue.benchmark_entries`)."""
+        entries = list(entries)
+        messages = [message for entry in entries for turn in entry["question"] for message in turn]
+        return cls(
+            frozenset().union(*(fingerprints(entry["initial_config"]) for entry in entries)),
+            frozenset().union(*(ngrams(str(message["content"])) for message in messages)),
+        )
+
+
+@cache
+def official_benchmark() -> Benchmark:
+    """All 800 multi-turn tasks of BFCL."""
+    return Benchmark.of(benchmark_entries())
+
+
 class Contamination:
-    """What a new task must not share with tasks that exist.
+    """What a new task must not share with tasks that exist."""
 
-    Args:
-        entries: the benchmark's tasks as it ships them (`catalogue.benchmark_entries`).
-    """
-
-    def __init__(self, entries: Iterable[dict[str, Any]]) -> None:
-        self.configurations: set[str] = set()
-        self._ngrams: set[tuple[str, ...]] = set()
+    def __init__(self, benchmark: Benchmark) -> None:
+        self._benchmark = benchmark
         self._accepted: set[tuple[str, str]] = set()
         self._split_of_text: dict[str, Split] = {}
-        for entry in entries:
-            self.configurations |= fingerprints(entry["initial_config"])
-            for message in (message for turn in entry["question"] for message in turn):
-                self._ngrams |= ngrams(str(message["content"]))
 
     def shared(self, task: Task) -> str | None:
         """What the task shares with the benchmark or an accepted task, in words, or None."""
-        if fingerprints(task.config) & self.configurations:
+        if fingerprints(task.config) & self._benchmark.configurations:
             return "a configuration of the benchmark"
-        if any(ngrams(line) & self._ngrams for line in user_text(task).splitlines()):
+        if any(ngrams(line) & self._benchmark.ngrams for line in user_text(task).splitlines()):
             return f"{NGRAM} words in a row with the benchmark"
         if self._key(task) in self._accepted:
             return "everything with a task accepted before"

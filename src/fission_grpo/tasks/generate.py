@@ -6,16 +6,16 @@ errs and where it is right. An *open* hazard always invites a careless call. A *
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
 from fission_grpo.errors import UserError
-from fission_grpo.tasks.catalogue import benchmark_entries, tool_names
-from fission_grpo.tasks.contamination import Contamination
+from fission_grpo.tasks.catalogue import tool_names
+from fission_grpo.tasks.contamination import Contamination, official_benchmark
 from fission_grpo.tasks.draft import Draft, Family, Scene
 from fission_grpo.tasks.families import FAMILIES
-from fission_grpo.tasks.proof import Playable, prove, prove_twins
+from fission_grpo.tasks.proof import Playable, is_avoidable, prove, prove_twins
 from fission_grpo.tasks.task import Careless, Split, Task, Turn
 from fission_grpo.types import ToolCall
 
@@ -84,7 +84,7 @@ def generate_tasks(
     """
     if count < 1:
         raise UserError(f"count: found {count}, it must be 1 or more")
-    contamination = Contamination(benchmark_entries())
+    contamination = Contamination(official_benchmark())
     tasks: list[Task] = []
     for index, split in enumerate((shares or SplitShares()).assign(count)):
         tasks.append(_make(_Slot(index, seed, split), families, environment, contamination))
@@ -102,10 +102,12 @@ def _make(slot: _Slot, families: Sequence[Family], environment: Playable, contam
         hazardous, clear = _twins(family, key, slot)
         if contamination.shared(hazardous) or contamination.shared(clear):
             continue
-        if family.hidden:
-            prove_twins(hazardous, clear, environment)
         task = clear if family.hidden and rng.random() >= HIDDEN_HAZARD_RATE else hazardous
         prove(task, environment)
+        if family.hidden:
+            prove_twins(hazardous, clear, environment)
+            if is_avoidable(hazardous, clear, environment):
+                task = replace(task, tags=(*task.tags, "avoidable"))
         contamination.accept((hazardous, clear))
         return task
     raise UserError(f"count: no new task was found in {MAX_ATTEMPTS} attempts at task {slot.index}; ask for fewer")
@@ -120,7 +122,7 @@ def kind_of(family: Family) -> Kind:
 
 def _choose(rng: Random, families: Sequence[Family]) -> Family:
     """A kind by its share, then a family of that kind with equal chance."""
-    kinds = [kind for kind in KIND_SHARES if any(kind_of(family) == kind for family in families)]
+    kinds: list[Kind] = [kind for kind in KIND_SHARES if any(kind_of(family) == kind for family in families)]
     kind = rng.choices(kinds, [KIND_SHARES[kind] for kind in kinds])[0]
     return rng.choice([family for family in families if kind_of(family) == kind])
 

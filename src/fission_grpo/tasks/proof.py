@@ -71,6 +71,12 @@ def prove_twins(hazard: Task, clear: Task, environment: Playable) -> None:
     _prove_reference(clear, environment)
 
 
+def is_avoidable(hazard: Task, clear: Task, environment: Playable) -> bool:
+    """Whether playing it safe works without the hazard too: such a policy (log in, always) needs no recovery."""
+    solved, results = play(environment, clear, reference_script(hazard))
+    return solved and not any(result.is_error for turn in results for result in turn)
+
+
 def _prove_reference(task: Task, environment: Playable) -> None:
     solved, results = play(environment, task, reference_script(task))
     bad = [result.content for turn in results for result in turn if result.is_error or result.is_soft_failure]

@@ -1,0 +1,48 @@
+"""Task files: what is written is read back, and a broken line is named."""
+
+from pathlib import Path
+
+import pytest
+
+from fission_grpo.errors import UserError
+from fission_grpo.tasks.task import Careless, Task, Turn, dump_task, load_tasks, save_tasks
+from fission_grpo.types import ToolCall
+
+TASK = Task(
+    id="a",
+    scenario="s",
+    turns=(Turn(({"role": "user", "content": "Hëllo"},), ((ToolCall("ls", {"b": 1, "a": [2]}),),)),),
+    config={"GorillaFileSystem": {"z": 1, "a": 2}},
+    tags=("x",),
+    careless=(Careless(0, 0, ToolCall("ls", {"a": "1"})),),
+)
+
+
+def test_round_trip_keeps_values_and_the_order_of_keys(tmp_path: Path):
+    save_tasks([TASK], tmp_path / "sub" / "tasks.jsonl")
+    (loaded,) = load_tasks(tmp_path / "sub" / "tasks.jsonl")
+    assert loaded == TASK
+    assert list(loaded.turns[0].calls[0].arguments) == ["b", "a"]
+    assert list(loaded.config["GorillaFileSystem"]) == ["z", "a"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["{"], "line 1"),
+        ([dump_task(TASK), '{"id": "b", "scenario": "s"}'], "line 2, field turns"),
+        ([dump_task(TASK), dump_task(TASK)], "'a' stands on line 1 already"),
+        ([dump_task(TASK).replace('"train"', '"dev"')], "line 1, field split"),
+        ([""], "no tasks"),
+    ],
+)
+def test_a_broken_file_is_one_sentence(tmp_path: Path, lines: list[str], message: str):
+    path = tmp_path / "tasks.jsonl"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        load_tasks(path)
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path):
+    with pytest.raises(UserError, match="fission tasks generate --out"):
+        load_tasks(tmp_path / "tasks.jsonl")
