@@ -5,14 +5,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fission_grpo.environments.bfcl.executor import as_result, execute
-from fission_grpo.environments.bfcl.package import Instances, response_checker
+from fission_grpo.environments.bfcl.package import response_checker
 from fission_grpo.environments.bfcl.prepared import PreparedTask, digest, prepare, unpack
-from fission_grpo.environments.bfcl.state import (
-    dump_instances,
-    equal_hidden_state,
-    equal_public_state,
-    load_instances,
-)
+from fission_grpo.environments.bfcl.state import WorldState
 from fission_grpo.errors import UserError
 from fission_grpo.tasks.task import Task
 from fission_grpo.types import Message, Snapshot, Tool, ToolCall, ToolResult, Verdict
@@ -27,7 +22,7 @@ class _Saved(NamedTuple):
     turn_start: int
     results: tuple[bytes, ...]
     faults: tuple[str, ...]
-    state: bytes
+    state: dict[str, bytes]
 
 
 class BFCLEnvironment:
@@ -37,8 +32,6 @@ class BFCLEnvironment:
     the turn must occur among the results so far. A turn with reference calls and no call of the model is wrong. A turn
     without reference calls is right whatever is called: that is the official rule, and what was called shows in the
     state check of the next turn.
-
-    The state is kept as bytes until a call needs the live instances, so forks that never move cost next to nothing.
     """
 
     def __init__(self) -> None:
@@ -47,8 +40,7 @@ class BFCLEnvironment:
         self._turn_start = 0
         self._results: list[bytes] = []
         self._faults: list[str] = []
-        self._state: bytes | None = None
-        self._instances: Instances | None = None
+        self._state = WorldState({})
 
     @property
     def tools(self) -> Sequence[Tool]:
@@ -67,15 +59,12 @@ class BFCLEnvironment:
         self._turn = self._turn_start = 0
         self._results = []
         self._faults = []
-        self._state, self._instances = self._task.initial, None
+        self._state = WorldState(self._task.initial)
         return self._messages()
 
     def call(self, call: ToolCall) -> ToolResult:
         """Executes one call; tools that the task does not offer are unknown names."""
-        prepared = self._prepared
-        instances = self._live()
-        self._state = None
-        text = execute(call, prepared.table, instances)
+        text = execute(call, self._prepared.table, self._state)
         self._results.append(digest(text))
         return as_result(text)
 
@@ -97,7 +86,7 @@ class BFCLEnvironment:
             self._turn_start,
             tuple(self._results),
             tuple(self._faults),
-            self._state_bytes(),
+            self._state.packed(),
         )
         return Snapshot(pickle.dumps(tuple(saved), protocol=5))
 
@@ -106,7 +95,7 @@ class BFCLEnvironment:
         self._task = unpack(saved.key, saved.packed)
         self._turn, self._turn_start = saved.turn, saved.turn_start
         self._results, self._faults = list(saved.results), list(saved.faults)
-        self._state, self._instances = saved.state, None
+        self._state = WorldState(saved.state)
 
     def verdict(self) -> Verdict:
         turns = tuple(not fault for fault in self._faults)
@@ -121,42 +110,24 @@ class BFCLEnvironment:
         than the reference made is no fault.
         """
         saved = _read(target)
-        theirs = load_instances(saved.state)
         return (
             saved.key == self._prepared.key
             and saved.turn == self._turn
             and _contains(self._results[self._turn_start :], saved.results[saved.turn_start :])
-            and equal_hidden_state(self._live(), theirs, with_generators=False)
-            and equal_public_state(self._live(), theirs)
+            and self._state.equals(WorldState(saved.state), hidden=True)
         )
 
     def same_state(self, snapshot: Snapshot) -> bool:
         """Whether nothing at all differs from the snapshot's state, random generators included: from here the reference
         calls have exactly the results that they have from there."""
         saved = _read(snapshot)
-        if saved.key != self._prepared.key:
-            return False
-        if self._state == saved.state:
-            return True
-        ours, theirs = self._live(), load_instances(saved.state)
-        return equal_hidden_state(ours, theirs, with_generators=True) and equal_public_state(ours, theirs)
+        return saved.key == self._prepared.key and self._state.equals(WorldState(saved.state), hidden=True, generators=True)
 
     @property
     def _prepared(self) -> PreparedTask:
         if self._task is None:
             raise UserError("BFCLEnvironment: `reset(task)` or `restore(snapshot)` must come first")
         return self._task
-
-    def _live(self) -> Instances:
-        if self._instances is None:
-            assert self._state is not None  # one of the two is always there
-            self._instances = load_instances(self._state)
-        return self._instances
-
-    def _state_bytes(self) -> bytes:
-        if self._state is None:
-            self._state = dump_instances(self._live())
-        return self._state
 
     def _messages(self) -> list[Message]:
         return [dict(message) for message in self._prepared.task.turns[self._turn].messages]
@@ -169,7 +140,7 @@ class BFCLEnvironment:
         if len(self._results) == self._turn_start:
             return f"turn {turn}: nothing was called"
         truth = prepared.truth[turn]
-        if self._state != truth.state and not equal_public_state(self._live(), load_instances(truth.state)):
+        if not self._state.equals(WorldState(truth.state)):
             return f"turn {turn}: the state differs from the reference"
         if not _contains(self._results, truth.results):
             return f"turn {turn}: a result of the reference is missing"

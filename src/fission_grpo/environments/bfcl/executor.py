@@ -22,6 +22,7 @@ import mpmath  # pyright: ignore[reportMissingTypeStubs]
 
 from fission_grpo.environments.bfcl.limits import GUARDS, Guard
 from fission_grpo.environments.bfcl.package import Instances, api_class, package_module
+from fission_grpo.environments.bfcl.state import WorldState
 from fission_grpo.types import ToolCall, ToolResult
 
 ERROR_PREFIX = "Error during execution: "
@@ -30,6 +31,7 @@ _ERROR_STARTS = ("Error during execution:", "[{'error':", "['Error:")
 _SOFT_FAILURES = ('status": false', '"success": false', '"Stock not found"', '"Unknown"')
 _SETS_PRECISION = frozenset({("MathAPI", "logarithm"), ("MathAPI", "square_root")})
 _PRECISION_LOCK = threading.Lock()
+_CONTAINERS = (list, dict)
 _LEADING_NAME = re.compile(r"[A-Za-z_]\w*(?=$|[.-])")
 
 
@@ -81,7 +83,7 @@ def new_instances(classes: tuple[str, ...], config: Mapping[str, Any], long_cont
     return instances
 
 
-def execute(call: ToolCall, table: MethodTable, instances: Instances) -> str:
+def execute(call: ToolCall, table: MethodTable, instances: Instances | WorldState) -> str:
     """Executes one call and returns the text that bfcl-eval would return. Never raises, but for KeyboardInterrupt."""
     method = table.get(call.name)
     if method is None:
@@ -89,7 +91,7 @@ def execute(call: ToolCall, table: MethodTable, instances: Instances) -> str:
     instance = instances[method.class_name]
     try:
         # A copy: API methods keep their arguments, and must not change the recorded call through them.
-        arguments = {name: _copied(value) for name, value in call.arguments.items()}
+        arguments = {name: _copied(value) if type(value) in _CONTAINERS else value for name, value in call.arguments.items()}
         if method.guard is not None and (refusal := method.guard(instance, arguments)) is not None:
             return ERROR_PREFIX + refusal
         for name, default in method.mutable_defaults.items():

@@ -4,12 +4,13 @@ import hashlib
 import pickle
 import zlib
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from fission_grpo.environments.bfcl.executor import MethodTable, execute, method_table, new_instances
-from fission_grpo.environments.bfcl.package import CLASSES, Instances
-from fission_grpo.environments.bfcl.state import dump_instances, load_instances
+from fission_grpo.environments.bfcl.package import CLASSES
+from fission_grpo.environments.bfcl.state import WorldState, pack
 from fission_grpo.environments.bfcl.tools import class_tools
 from fission_grpo.errors import UserError
 from fission_grpo.tasks.task import Task
@@ -27,7 +28,7 @@ def digest(text: str) -> bytes:
 class TurnTruth:
     """What the reference calls of one turn lead to."""
 
-    state: bytes
+    state: Mapping[str, bytes]
     results: tuple[bytes, ...]
 
 
@@ -51,11 +52,11 @@ class PreparedTask:
     @cached_property
     def truth(self) -> tuple[TurnTruth, ...]:
         """Per turn, the state at its end and the results of its reference calls."""
-        instances: Instances = load_instances(self.initial)
+        state = WorldState(self.initial)
         turns: list[TurnTruth] = []
         for turn in self.task.turns:
-            results = tuple(digest(execute(call, self._methods, instances)) for call in turn.calls)
-            turns.append(TurnTruth(dump_instances(instances), results))
+            results = tuple(digest(execute(call, self._methods, state)) for call in turn.calls)
+            turns.append(TurnTruth(state.packed(), results))
         return tuple(turns)
 
     def tools(self, turn: int) -> tuple[Tool, ...]:
@@ -65,13 +66,20 @@ class PreparedTask:
 
 
 _prepared: OrderedDict[bytes, PreparedTask] = OrderedDict()
+_key_of_object: dict[int, bytes] = {}
+"""`id` of a prepared task -> its key: the same object need not be pickled again to be recognised."""
 
 
 def prepare(task: Task) -> PreparedTask:
     """The prepared form of a task, from the cache where it is there."""
+    known = _key_of_object.get(id(task))
+    if known is not None and (prepared := _cached(known)) is not None and prepared.task is task:
+        return prepared
     pickled = pickle.dumps(task, protocol=5)
     key = hashlib.blake2b(pickled, digest_size=16).digest()
-    return _cached(key) or _keep(PreparedTask(task, key, zlib.compress(pickled)))
+    prepared = _cached(key) or _keep(PreparedTask(task, key, zlib.compress(pickled)))
+    _key_of_object[id(prepared.task)] = key
+    return prepared
 
 
 def unpack(key: bytes, packed: bytes) -> PreparedTask:
@@ -89,7 +97,8 @@ def _cached(key: bytes) -> PreparedTask | None:
 def _keep(prepared: PreparedTask) -> PreparedTask:
     _prepared[prepared.key] = prepared
     if len(_prepared) > MAX_PREPARED:
-        _prepared.popitem(last=False)
+        _, dropped = _prepared.popitem(last=False)
+        _key_of_object.pop(id(dropped.task), None)
     return prepared
 
 
@@ -103,12 +112,12 @@ def _checked_methods(task: Task) -> MethodTable:
     return table
 
 
-def _initial_state(task: Task) -> bytes:
+def _initial_state(task: Task) -> dict[str, bytes]:
     try:
         instances = new_instances(task.classes, task.config, task.long_context)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"task {task.id}, field config: BFCL cannot load it ({type(error).__name__}: {error})") from error
-    return dump_instances(instances)
+    return {name: pack(instance) for name, instance in instances.items()}
 
 
 @lru_cache(maxsize=1024)

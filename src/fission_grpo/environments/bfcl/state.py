@@ -1,4 +1,4 @@
-"""States of API instances: to bytes and back, and compared."""
+"""The state of a world: API instances that live as bytes until a call needs them, and how states are compared."""
 
 import copyreg
 import io
@@ -31,36 +31,78 @@ class _StatePickler(pickle.Pickler):
     dispatch_table: Mapping[type, Callable[[Any], Any]] = {**copyreg.dispatch_table, random.Random: _reduced_random}
 
 
-def dump_instances(instances: Instances) -> bytes:
-    """All instances in one pickle.
+class WorldState:
+    """The API instances of one environment, each kept as bytes until it is played.
+
+    Most tasks play one or two of their classes, so a fork copies little: bytes are shared, and only what a call has
+    touched since the last `packed` is written again. Two `WorldState`s never share a live instance.
+    """
+
+    __slots__ = ("_live", "_packed")
+
+    def __init__(self, packed: Mapping[str, bytes]) -> None:
+        self._packed = dict(packed)
+        self._live: Instances = {}
+
+    def __getitem__(self, name: str) -> Any:
+        """The live instance of a class, to be played: its bytes no longer count."""
+        instance = self.peek(name)
+        self._packed.pop(name, None)
+        return instance
+
+    def peek(self, name: str) -> Any:
+        """The live instance of a class, to be read only."""
+        if name not in self._live:
+            self._live[name] = pickle.loads(self._packed[name])
+        return self._live[name]
+
+    def packed(self) -> dict[str, bytes]:
+        """The whole state as bytes, by class.
+
+        Raises:
+            InfrastructureError: the state nests too deep to be copied.
+        """
+        for name, instance in self._live.items():
+            if name not in self._packed:
+                self._packed[name] = pack(instance)
+        return dict(self._packed)
+
+    def equals(self, other: "WorldState", hidden: bool = False, generators: bool = False) -> bool:
+        """Whether both hold equal states.
+
+        Public attributes are compared by bfcl-eval's own check. `hidden` adds the private ones that later results depend
+        on, such as the current folder; `generators` also the random generators.
+        """
+        names = [name for name in self._names() | other._names() if not self._same_bytes(other, name)]
+        ours = {name: self.peek(name) for name in names}
+        theirs = {name: other.peek(name) for name in names}
+        if hidden and any(_hidden(ours[name], generators) != _hidden(theirs[name], generators) for name in names):
+            return False
+        try:
+            return bool(state_checker()(ours, theirs)["valid"])
+        except RecursionError:  # a folder copied into itself compares without end
+            return False
+
+    def _names(self) -> set[str]:
+        return self._packed.keys() | self._live.keys()
+
+    def _same_bytes(self, other: "WorldState", name: str) -> bool:
+        packed = self._packed.get(name)
+        return packed is not None and packed == other._packed.get(name)
+
+
+def pack(instance: Any) -> bytes:
+    """One instance as bytes.
 
     Raises:
-        InfrastructureError: the state nests too deep to be copied.
+        InfrastructureError: its state nests too deep to be copied.
     """
     buffer = io.BytesIO()
     try:
-        _StatePickler(buffer, protocol=5).dump(instances)
+        _StatePickler(buffer, protocol=5).dump(instance)
     except RecursionError as error:
         raise InfrastructureError("the state of the environment nests too deep to be copied") from error
     return buffer.getvalue()
-
-
-def load_instances(state: bytes) -> Instances:
-    """Instances that share nothing with any others."""
-    return pickle.loads(state)
-
-
-def equal_public_state(ours: Instances, theirs: Instances) -> bool:
-    """The official comparison: all public attributes of all instances are equal."""
-    try:
-        return bool(state_checker()(ours, theirs)["valid"])
-    except RecursionError:  # a folder copied into itself compares without end
-        return False
-
-
-def equal_hidden_state(ours: Instances, theirs: Instances, with_generators: bool) -> bool:
-    """Whether also the private attributes are equal that later results depend on, such as the current folder."""
-    return all(_hidden(ours[name], with_generators) == _hidden(theirs[name], with_generators) for name in theirs)
 
 
 def _hidden(instance: Any, with_generators: bool) -> dict[str, Any]:
