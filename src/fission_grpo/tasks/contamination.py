@@ -40,12 +40,13 @@ class Benchmark:
     @classmethod
     def of(cls, entries: Iterable[dict[str, Any]]) -> "Benchmark":
         """From tasks in the form that bfcl-eval ships them in (`catalogue.benchmark_entries`)."""
-        entries = list(entries)
-        messages = [message for entry in entries for turn in entry["question"] for message in turn]
-        return cls(
-            frozenset().union(*(fingerprints(entry["initial_config"]) for entry in entries)),
-            frozenset().union(*(ngrams(str(message["content"])) for message in messages)),
-        )
+        configurations: set[str] = set()
+        grams: set[tuple[str, ...]] = set()
+        for entry in entries:
+            configurations |= fingerprints(entry["initial_config"])
+            for message in (message for turn in entry["question"] for message in turn):
+                grams |= ngrams(str(message["content"]))
+        return cls(frozenset(configurations), frozenset(grams))
 
 
 @cache
