@@ -34,14 +34,17 @@ class FallbackChain:
     def diagnose(self, failures: Sequence[Failure]) -> list[Feedback]:
         answers: dict[int, Feedback] = {}
         open_failures = dict(enumerate(failures))
+        preferred: str | None = None
         for simulator in self._simulators:
             if not open_failures:
                 break
             accepted = self._ask(simulator, open_failures)
-            answers |= accepted
+            answers |= {index: replace(feedback, replaced=preferred) for index, feedback in accepted.items()}
             open_failures = {index: failure for index, failure in open_failures.items() if index not in accepted}
-        answers |= dict.fromkeys(open_failures, fixed_feedback())
-        return [self._record(answers[index]) for index in range(len(failures))]
+            preferred = preferred or simulator.name
+        answers |= dict.fromkeys(open_failures, fixed_feedback(replaced=preferred))
+        self.counts.update(f"answered/{feedback.source}" for feedback in answers.values())
+        return [answers[index] for index in range(len(failures))]
 
     def state_dict(self) -> dict[str, int]:
         """The counts, as JSON."""
@@ -49,12 +52,6 @@ class FallbackChain:
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         self.counts = Counter(state)
-
-    def _record(self, feedback: Feedback) -> Feedback:
-        """Counts an answer, and notes in it whom it stands in for: the first simulator, where another one answered."""
-        self.counts[f"answered/{feedback.source}"] += 1
-        first = self._simulators[0].name if self._simulators else None
-        return feedback if feedback.source == first else replace(feedback, replaced=first)
 
     def _ask(self, simulator: Simulator, failures: Mapping[int, Failure]) -> dict[int, Feedback]:
         """What one simulator answers to the failures still open, without what must not be used."""
