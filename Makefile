@@ -10,9 +10,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 BFCL := bfcl-eval==2026.3.23
-export OMP_NUM_THREADS ?= 1
-# Spinning OpenMP threads slow every other process down by an order of magnitude on a small machine.
-export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help setup quickstart test lint docs clean
 help:
@@ -23,8 +20,9 @@ setup: $(STAMP)
 quickstart: $(STAMP)
 	@$(BIN)/fission quickstart $(ARGS)
 
+# Spinning OpenMP threads slow every other process down by an order of magnitude on a small machine: one each, and passive.
 test: lint
-	@$(BIN)/pytest -n 2 $(ARGS)
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -n 2 $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check
