@@ -1,0 +1,62 @@
+"""Pieces of a mixed generation batch: which rows explore, and two generated halves made one again."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from trl.trainer.utils import pad
+
+Row = dict[str, Any]
+
+_PROMPT_KEYS = frozenset({"prompt_ids", "prompt_mask"})
+
+
+class ExplorationQueue:
+    """Prompts that a recovery batch displaced, served first next time (docs/method.md, section 2, batches).
+
+    Rows come in groups of G equal rows; one of each group is kept.
+    """
+
+    def __init__(self, group_size: int) -> None:
+        self._group_size = group_size
+        self.waiting: list[Row] = []
+
+    def __len__(self) -> int:
+        return len(self.waiting)
+
+    def exchange(self, rows: Sequence[Row], wanted: int) -> list[Row]:
+        """Takes in the sampler's `rows` and gives out `wanted` rows, oldest prompts first, in whole groups.
+
+        >>> queue = ExplorationQueue(group_size=2)
+        >>> [row["x"] for row in queue.exchange([{"x": 1}, {"x": 1}, {"x": 2}, {"x": 2}], wanted=2)]
+        [1, 1]
+        >>> [row["x"] for row in queue.exchange([{"x": 3}, {"x": 3}], wanted=2)]
+        [2, 2]
+        """
+        self.waiting += rows[:: self._group_size]
+        groups = wanted // self._group_size
+        served, self.waiting = self.waiting[:groups], self.waiting[groups:]
+        # One dict a row: TRL writes each rollout's own results into it.
+        return [dict(row) for row in served for _ in range(self._group_size)]
+
+
+def merge_outputs(outputs: Sequence[dict[str, Any]], pad_token_id: int) -> dict[str, Any]:
+    """Makes one batch of several that TRL generated apart: re-padded, concatenated, token counts summed.
+
+    Prompts (B, P) are padded on the left, everything along completions (B, T) on the right, (B,) is concatenated, scalars
+    (`num_items_in_batch`) are summed.
+    """
+    if len(outputs) == 1:
+        return outputs[0]
+    return {key: _merge(key, [output[key] for output in outputs], pad_token_id) for key in outputs[0]}
+
+
+def _merge(key: str, values: Sequence[Tensor], pad_token_id: int) -> Tensor:
+    if values[0].dim() == 0:
+        return torch.stack(list(values)).sum()
+    if values[0].dim() == 1:
+        return torch.cat(list(values))
+    padding = pad_token_id if key.endswith("_ids") else 1 if key == "tool_mask" else 0
+    side = "left" if key in _PROMPT_KEYS else "right"
+    return pad([row for value in values for row in value], padding_value=padding, padding_side=side)

@@ -1,0 +1,105 @@
+"""`FissionGRPOConfig`: TRL's GRPO settings plus those of fission."""
+
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from typing import Any
+
+from trl import GRPOConfig
+
+from fission_grpo.errors import UserError
+from fission_grpo.fission import FissionSettings, PoolOrder, SignalFilter
+from fission_grpo.types import FeedbackLevel
+
+_SETTINGS = FissionSettings()
+TOKEN_NORMALISED_LOSSES = frozenset({"dapo", "cispo"})
+"""Losses that TRL divides by the tokens of the whole batch: a row of zero advantage adds nothing to them."""
+
+
+@dataclass
+class FissionGRPOConfig(GRPOConfig):
+    """Settings of `FissionGRPOTrainer`. Everything that is not listed here is TRL's.
+
+    Attributes:
+        recovery_generations: G', recovery rollouts of one context.
+        recovery_fraction: r, share of the rows of a triggered batch that are recoveries; 0 is plain GRPO.
+        trigger_interval, trigger_size: see `fission.settings`.
+        pool_capacity, pool_max_age, pool_order: likewise.
+        unanswered_failures, feedback_level, selection, escalation, max_attempts, refission: likewise.
+        max_context_tokens: bound on x_corr; TRL has no bound on prompts.
+        signal_filter: `outcome` zeroes the advantages of groups whose outcomes agree, `none` keeps TRL's.
+        success_threshold: with foreign reward functions, the (weighted, summed) reward from which a rollout is a success. One of
+            this and the trainer's `outcome_fn` is required.
+    """
+
+    recovery_generations: int = field(default=_SETTINGS.recovery_generations)
+    recovery_fraction: float = field(default=_SETTINGS.recovery_fraction)
+    trigger_interval: int = field(default=_SETTINGS.trigger_interval)
+    trigger_size: int = field(default=_SETTINGS.trigger_size)
+    pool_capacity: int = field(default=_SETTINGS.pool_capacity)
+    pool_max_age: int = field(default=_SETTINGS.pool_max_age)
+    pool_order: str = field(default=_SETTINGS.pool_order.value)
+    unanswered_failures: bool = field(default=_SETTINGS.unanswered_failures)
+    feedback_level: int = field(default=int(_SETTINGS.feedback_level))
+    selection: bool = field(default=_SETTINGS.selection)
+    escalation: bool = field(default=_SETTINGS.escalation)
+    max_attempts: int = field(default=_SETTINGS.max_attempts)
+    max_context_tokens: int = field(default=_SETTINGS.max_context_tokens)
+    refission: bool = field(default=_SETTINGS.refission)
+    signal_filter: str = field(default=SignalFilter.NONE.value)
+    success_threshold: float | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_choice("pool_order", self.pool_order, [order.value for order in PoolOrder])
+        _check_choice("signal_filter", self.signal_filter, [kind.value for kind in SignalFilter])
+        _check_choice("feedback_level", self.feedback_level, [int(level) for level in FeedbackLevel])
+        if not 0.0 <= self.recovery_fraction <= 1.0:
+            raise UserError(f"recovery_fraction: {self.recovery_fraction} found, a share from 0 to 1 is allowed")
+        if self.recovery_generations < 2:
+            raise UserError(f"recovery_generations: {self.recovery_generations} found, 2 or more make a group")
+        self._check_rows()
+        self._check_saves()
+
+    def fission_settings(self) -> FissionSettings:
+        """The torch-free settings of the engine."""
+        values = {each.name: getattr(self, each.name) for each in fields(FissionSettings)}
+        values["pool_order"] = PoolOrder(self.pool_order)
+        values["feedback_level"] = FeedbackLevel(self.feedback_level)
+        return FissionSettings(**values)
+
+    def _check_rows(self) -> None:
+        """Recovery rows must be whole groups of G' on every rank, and leave whole groups of G for exploration."""
+        assert self.generation_batch_size is not None and self.num_generations is not None
+        rows, group, world = self.generation_batch_size, self.recovery_generations, max(1, self.world_size)
+        recovery = round(self.recovery_fraction * rows)
+        if recovery % group or recovery % world:
+            raise UserError(
+                f"recovery_fraction: {self.recovery_fraction} of {rows} rows is {recovery}, which must be a multiple of "
+                f"recovery_generations ({group}) and of the number of processes ({world})"
+            )
+        if (rows - recovery) % self.num_generations:
+            raise UserError(
+                f"recovery_fraction: {self.recovery_fraction} leaves {rows - recovery} of {rows} rows to exploration, which "
+                f"must be a multiple of num_generations ({self.num_generations})"
+            )
+
+    def _check_saves(self) -> None:
+        """A checkpoint between two generations would lose the rollouts in flight (they are no part of Trainer's state)."""
+        assert self.steps_per_generation is not None
+        micro_steps = self.steps_per_generation * self.num_iterations
+        if self.save_strategy == "steps" and (self.save_steps * self.gradient_accumulation_steps) % micro_steps:
+            every = micro_steps // self.gradient_accumulation_steps
+            raise UserError(
+                f"save_steps: {self.save_steps} found, a multiple of {every} is allowed: one generation's updates"
+            )
+        if self.save_total_limit == 1:
+            raise UserError(
+                "save_total_limit: 1 found, 2 or more is allowed: the last good checkpoint stays until the next is whole"
+            )
+
+
+def _check_choice(name: str, value: object, allowed: list[Any]) -> None:
+    if value not in allowed:
+        near = get_close_matches(str(value), [str(each) for each in allowed], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UserError(f"{name}: {value!r} found, allowed: {', '.join(str(each) for each in allowed)}{hint}")

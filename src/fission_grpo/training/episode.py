@@ -1,0 +1,235 @@
+"""Episode granularity: the policy plays whole tasks live, and recoveries continue from a fork at the failure point.
+
+`EpisodeTasks` is to the trainer what a user's dataset and functions are: rows, a rollout function, a reward, an outcome, a
+failure function (docs/method.md, section 6). The failure point is the first step whose call errs, or the last step of an
+episode that ends unsolved. Recoveries are scored by the final verdict, or, with `recovery_horizon: message` and where the
+reference continuation is known, by their next message alone.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from datasets import Dataset
+
+from fission_grpo.chat.parsing import parse_message
+from fission_grpo.chat.template import ChatFormat
+from fission_grpo.environments.base import ComparableEnvironment
+from fission_grpo.environments.replay import replay_reference
+from fission_grpo.failures import classify_step, failure_point
+from fission_grpo.recipe import RolloutSection
+from fission_grpo.rewards.base import ScoredStep
+from fission_grpo.rewards.composite import CompositeReward
+from fission_grpo.rollout.driver import EpisodeLimits, EpisodeStart, play_episodes
+from fission_grpo.rollout.policy import Sampling
+from fission_grpo.rollout.transformers_policy import TransformersPolicy
+from fission_grpo.tasks.task import Task
+from fission_grpo.training.generation import generate_messages, policy_of, sampling_of
+from fission_grpo.training.rollouts import CONTEXT_COLUMN, Rollout
+from fission_grpo.types import (
+    CorrectiveContext,
+    Failure,
+    Message,
+    RecoveryTarget,
+    Snapshot,
+    Step,
+    Tool,
+    ToolCall,
+    Trajectory,
+)
+
+
+class EpisodeTasks:
+    """Tasks played live, and how episodes and recoveries from their failure points are judged.
+
+    Args:
+        tasks: one row each.
+        make_environment: a fresh environment.
+        chat: the policy's chat format.
+        reward: scores single messages under the horizon `message`.
+        settings: sampling and limits of the episodes.
+        horizon: `episode` or `message`.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        make_environment: Callable[[], ComparableEnvironment],
+        chat: ChatFormat,
+        reward: CompositeReward,
+        settings: RolloutSection,
+        horizon: str,
+    ) -> None:
+        self._tasks = list(tasks)
+        self._make_environment = make_environment
+        self._environment = make_environment()
+        self._chat = chat
+        self._reward = reward
+        self._settings = settings
+        self._message_horizon = horizon == "message"
+        self._milestones: dict[tuple[str, int], list[Snapshot]] = {}
+        self.without_reference = 0
+
+    def dataset(self) -> Dataset:
+        """One row a task."""
+        rows = [{"prompt": [{"role": "user", "content": task.id}], "task": index} for index, task in enumerate(self._tasks)]
+        return Dataset.from_list(rows)
+
+    def prompt(self, row: dict[str, Any]) -> tuple[list[Message], list[Tool]]:
+        """The opening of a row's task, and the tools it offers."""
+        messages = self._environment.reset(self._tasks[row["task"]])
+        return messages, list(self._environment.tools)
+
+    def rollout(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
+        """TRL's `rollout_func`: plays the rows that the trainer is generating for."""
+        batch = trainer.batch
+        if batch.contexts is not None and self._message_horizon:
+            return generate_messages(prompts, trainer)
+        batch.trajectories = self._play(batch.rows, batch.contexts, policy_of(trainer), sampling_of(trainer))
+        output = _episode_output(batch.trajectories, nothing=trainer.processing_class.eos_token_id)
+        batch.prompt_ids = output["prompt_ids"]
+        return output
+
+    def reward(self, completion_ids: list[list[int]], trainer_state: Any, **columns: Any) -> list[float | None]:
+        """1 for a solved episode; R of the next message under the horizon `message`; None where the environment failed."""
+        return [score for score, _ in self._score_rows(completion_ids, columns, trainer_state.global_step)]
+
+    def outcome(self, completion_ids: list[list[int]], trainer_state: Any, **columns: Any) -> list[bool]:
+        """The verdict, or under the horizon `message` whether the message is right."""
+        return [outcome for _, outcome in self._score_rows(completion_ids, columns, trainer_state.global_step)]
+
+    def failure(self, rollout: Rollout) -> Failure | None:
+        """The failure point of an unsolved episode, with the true state there."""
+        trajectory = rollout.trajectory
+        point = None if trajectory is None else failure_point(trajectory)
+        if trajectory is None or point is None:
+            return None
+        task, step = self._tasks[rollout.row["task"]], trajectory.steps[point]
+        state, tools = self._state_after(step)
+        reference = self._continuation(task, step.turn)
+        if reference is None and self._message_horizon:
+            self.without_reference += 1
+            return None
+        diagnosis = classify_step(step.calls, step.format_error, step.results, reference, tools)
+        if diagnosis is None:
+            return None
+        return Failure(
+            task_id=task.id,
+            scenario=task.scenario,
+            messages=_messages_before(trajectory, point),
+            tools=tools,
+            prompt_ids=step.prompt_ids,
+            completion_ids=step.completion.ids,
+            text=step.text,
+            calls=step.calls,
+            results=step.results,
+            kind=diagnosis.kind,
+            error_kind=diagnosis.error_kind,
+            format_error=step.format_error,
+            call_index=diagnosis.call_index,
+            reference=reference or (),
+            recovery_target=RecoveryTarget.REFERENCE if self._message_horizon else RecoveryTarget.VERDICT,
+            snapshot=state,
+            turn=step.turn,
+            update=rollout.update,
+            row=dict(rollout.row),
+        )
+
+    def _play(
+        self,
+        rows: Sequence[dict[str, Any]],
+        contexts: Sequence[CorrectiveContext] | None,
+        policy: TransformersPolicy,
+        sampling: Sampling,
+    ) -> list[Trajectory]:
+        episodes: list[Task | EpisodeStart] = []
+        for index, row in enumerate(rows):
+            task = self._tasks[row["task"]]
+            episodes.append(task if contexts is None else self._start(task, contexts[index]))
+        limits = EpisodeLimits(self._settings.steps_per_turn, self._settings.max_context_tokens)
+        return play_episodes(episodes, lambda _: self._make_environment(), policy, self._chat, limits, sampling)
+
+    def _start(self, task: Task, context: CorrectiveContext) -> EpisodeStart:
+        assert context.failure.snapshot is not None
+        environment = self._make_environment()
+        environment.restore(context.failure.snapshot)
+        return EpisodeStart(task, environment, context.messages, context.prompt_ids, context.failure.turn)
+
+    def _score_rows(
+        self, completion_ids: Sequence[Sequence[int]], columns: dict[str, Any], update: int
+    ) -> list[tuple[float | None, bool]]:
+        contexts: list[CorrectiveContext | None] = columns[CONTEXT_COLUMN]
+        if contexts[0] is not None and self._message_horizon:
+            pairs = zip(contexts, completion_ids, strict=True)
+            return [self._score_message(context, ids, update) for context, ids in pairs if context is not None]
+        trajectories: list[Trajectory] = columns["trajectory"]
+        return [
+            (None, False) if trajectory.verdict is None else (float(trajectory.solved), trajectory.solved)
+            for trajectory in trajectories
+        ]
+
+    def _score_message(self, context: CorrectiveContext, ids: Sequence[int], update: int) -> tuple[float, bool]:
+        parsed = parse_message(self._chat.decode(ids))
+        failure = context.failure
+        step = ScoredStep(parsed.content, parsed.calls, parsed.error, len(ids), failure.reference, None, failure.tools)
+        breakdown = self._reward.score(step, update)
+        return breakdown.total, breakdown.outcome
+
+    def _state_after(self, step: Step) -> tuple[Snapshot, tuple[Tool, ...]]:
+        """The state that the failed message left behind, and the tools offered there. It stays in the environment."""
+        assert step.snapshot is not None
+        self._environment.restore(step.snapshot)
+        for call in step.calls:
+            self._environment.call(call)
+        return self._environment.snapshot(), tuple(self._environment.tools)
+
+    def _continuation(self, task: Task, turn: int) -> tuple[ToolCall, ...] | None:
+        """What the reference does next from the environment's present state; None where the state is on none of its paths."""
+        reference = task.turns[turn].reference
+        for done in range(len(reference), -1, -1):
+            if self._environment.matches(self._milestone(task, turn, done)):
+                return reference[done] if done < len(reference) else ()
+        return None
+
+    def _milestone(self, task: Task, turn: int, done: int) -> Snapshot:
+        """The state after `done` reference messages of a turn."""
+        key = (task.id, turn)
+        if key not in self._milestones:
+            environment = self._make_environment()
+            steps = range(len(task.turns[turn].reference) + 1)
+            self._milestones[key] = [_replayed(environment, task, turn, step) for step in steps]
+        return self._milestones[key][done]
+
+
+def _replayed(environment: ComparableEnvironment, task: Task, turn: int, step: int) -> Snapshot:
+    replay_reference(environment, task, turn, step)
+    return environment.snapshot()
+
+
+def _messages_before(trajectory: Trajectory, point: int) -> tuple[Message, ...]:
+    """The dialogue that step `point` answered. The trajectory's own steps are the last assistant messages of it."""
+    spoken = [index for index, message in enumerate(trajectory.messages) if message["role"] == "assistant"]
+    return trajectory.messages[: spoken[len(spoken) - len(trajectory.steps) + point]]
+
+
+def _episode_output(trajectories: Sequence[Trajectory], nothing: int) -> dict[str, Any]:
+    """Episodes as TRL wants them: everything after the first prompt is completion, and a mask tells who wrote it.
+
+    An episode that ended before its first message is one masked token, `nothing`.
+    """
+    output: dict[str, list[Any]] = {"prompt_ids": [], "completion_ids": [], "logprobs": [], "env_mask": []}
+    for trajectory in trajectories:
+        steps = trajectory.steps
+        prompt = steps[0].prompt_ids if steps else (nothing,)
+        sequence = [*steps[-1].prompt_ids, *steps[-1].completion.ids] if steps else [nothing, nothing]
+        mask, logprobs = [0] * len(sequence), [0.0] * len(sequence)
+        for step in steps:
+            start = len(step.prompt_ids)
+            end = start + len(step.completion.ids)
+            mask[start:end] = [1] * len(step.completion.ids)
+            logprobs[start:end] = step.completion.logprobs
+        start = len(prompt)
+        output["prompt_ids"].append(list(prompt))
+        output["completion_ids"].append(sequence[start:])
+        output["logprobs"].append(logprobs[start:])
+        output["env_mask"].append(mask[start:])
+    return {**output, "trajectory": list(trajectories)}

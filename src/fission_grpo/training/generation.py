@@ -1,0 +1,50 @@
+"""Sampling inside a training step with our own `TransformersPolicy`, where no vLLM serves the policy.
+
+It computes a group's prompt once and drops finished rows, which `generate` does not: on a CPU that is most of the time.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fission_grpo.rollout.policy import Sampling
+from fission_grpo.rollout.transformers_policy import TransformersPolicy
+from fission_grpo.types import Completion
+
+
+def policy_of(trainer: Any) -> TransformersPolicy:
+    """The trainer's present policy."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    return TransformersPolicy(model, trainer.processing_class.pad_token_id, trainer.chat.end_ids)
+
+
+def sampling_of(trainer: Any) -> Sampling:
+    """The trainer's sampling settings, with a seed of the batch at hand.
+
+    It is reproducible after a resume, and differs between ranks and between the halves of a mixed batch.
+    """
+    args = trainer.args
+    half = 0 if trainer.batch.contexts is None else 1
+    seed = ((args.seed * 1_000_003 + trainer.state.global_step) * 2 + half) * 4096 + trainer.accelerator.process_index
+    return Sampling(
+        temperature=args.temperature,
+        top_p=args.top_p,
+        top_k=args.top_k or 0,
+        max_new_tokens=args.max_completion_length,
+        seed=seed,
+    )
+
+
+def generate_messages(prompts: list[Any], trainer: Any) -> dict[str, Any]:
+    """A `rollout_func` of TRL that samples one message a row."""
+    prompt_ids, _, _ = trainer._tokenize_prompts(prompts)
+    return message_output(prompt_ids, policy_of(trainer).generate(prompt_ids, sampling_of(trainer)))
+
+
+def message_output(prompt_ids: Sequence[Sequence[int]], completions: Sequence[Completion]) -> dict[str, Any]:
+    """Single messages as TRL wants them from a `rollout_func`; all their tokens are the policy's."""
+    return {
+        "prompt_ids": [list(ids) for ids in prompt_ids],
+        "completion_ids": [list(completion.ids) for completion in completions],
+        "logprobs": [list(completion.logprobs) for completion in completions],
+        "env_mask": [[1] * len(completion.ids) for completion in completions],
+    }

@@ -1,0 +1,82 @@
+"""TRL's log of an update -> one line of `metrics.jsonl`, and the live progress."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from fission_grpo.types import FailureKind
+
+_ERRING = (
+    FailureKind.MALFORMED_CALL,
+    FailureKind.UNKNOWN_TOOL,
+    FailureKind.SCHEMA_VIOLATION,
+    FailureKind.RUNTIME_ERROR,
+    FailureKind.REPEATED_FAILING_CALL,
+)
+"""Failures in which a call erred; the others ran well and were wrong."""
+
+MetricSink = Callable[[dict[str, Any]], None]
+
+
+def step_metrics(logs: Mapping[str, Any], step: int, seconds: float) -> dict[str, Any]:
+    """One line of `metrics.jsonl` (fields: docs/runs.md). Rates are shares of the exploration rows."""
+    failures = _named(logs, "fission/failures/")
+    rows = float(logs.get("exploration/rows", 0.0))
+    erred = sum(failures.get(kind, 0.0) for kind in _ERRING)
+    recoveries = float(logs.get("fission/recoveries", 0.0))
+    return {
+        "step": step,
+        "reward": logs.get("exploration/reward"),
+        "outcome_rate": logs.get("exploration/outcome"),
+        "error_rate": erred / rows if rows else None,
+        "recovery_rate": float(logs.get("fission/recovered", 0.0)) / recoveries if recoveries else None,
+        "recovery_rows": recoveries,
+        "exploration_rows": rows,
+        "groups_with_signal": logs.get("fission/groups_with_signal", 0.0),
+        "recovery_groups": logs.get("fission/recovery_groups", 0.0),
+        "pool_size": logs.get("fission/pool_size", 0.0),
+        "failures": failures,
+        "feedback": _named(logs, "fission/feedback/"),
+        "tokens": _named(logs, "tokens/"),
+        "loss": logs.get("loss"),
+        "learning_rate": logs.get("learning_rate"),
+        "grad_norm": logs.get("grad_norm"),
+        "entropy": logs.get("entropy"),
+        "overhead_seconds": sum(_named(logs, "time/").values()),
+        "seconds": seconds,
+    }
+
+
+class MetricsCallback(TrainerCallback):
+    """Hands every update's metrics to the sinks: the run folder's log, the progress display."""
+
+    def __init__(self, *sinks: MetricSink) -> None:
+        self._sinks = sinks
+        self._started = time.perf_counter()
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._started = time.perf_counter()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        if (
+            not state.is_world_process_zero
+            or logs is None
+            or ("exploration/rows" not in logs and "recovery/rows" not in logs)
+        ):
+            return
+        record = step_metrics(logs, state.global_step, round(time.perf_counter() - self._started, 4))
+        for sink in self._sinks:
+            sink(record)
+
+
+def _named(logs: Mapping[str, Any], prefix: str) -> dict[str, float]:
+    return {name.removeprefix(prefix): float(value) for name, value in logs.items() if name.startswith(prefix)}

@@ -1,0 +1,104 @@
+"""`Rollout`: one scored row of a generation batch, and the functions that a user may pass to judge it.
+
+outcome_fn(prompts, completions, completion_ids, **columns) -> list[bool]   one a row, called like a TRL reward function
+failure_fn(rollout) -> Failure | None                                       what a failed exploration rollout teaches
+prompt_fn(row) -> messages, tools                                           x of a row
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from fission_grpo.chat.parsing import parse_message
+from fission_grpo.failures import classify_step
+from fission_grpo.training.rows import messages_of, reference_of, tools_of
+from fission_grpo.types import CorrectiveContext, Failure, Message, RecoveryTarget, Tool, Trajectory
+
+CONTEXT_COLUMN = "corrective_context"
+"""Column in which reward and outcome functions find a recovery row's context; None for exploration rows."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One row after generation and scoring.
+
+    Attributes:
+        row: the dataset row; `context` stands for it where this is a recovery.
+        prompt_ids, completion_ids: what was fed and what came back, token for token.
+        text: the completion decoded without its end token.
+        reward: the weighted sum of the reward functions, None where the infrastructure failed.
+        outcome: the binary verdict.
+        update: policy updates done before it was sampled.
+        trajectory: the episode, at episode granularity.
+    """
+
+    row: Mapping[str, Any]
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+    text: str
+    reward: float | None
+    outcome: bool
+    update: int
+    context: CorrectiveContext | None = None
+    trajectory: Trajectory | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Length of the whole sequence, prompt included."""
+        return len(self.prompt_ids) + len(self.completion_ids)
+
+    @property
+    def sampled_tokens(self) -> int:
+        """Tokens of it that the policy sampled; in an episode, the environment's lie between them."""
+        if self.trajectory is None:
+            return len(self.completion_ids)
+        return sum(len(step.completion.ids) for step in self.trajectory.steps)
+
+
+FailureFn = Callable[[Rollout], Failure | None]
+PromptFn = Callable[[dict[str, Any]], tuple[list[Message], list[Tool]]]
+
+
+class OutcomeFn(Protocol):
+    """Called like a TRL reward function; returns one bool a row."""
+
+    def __call__(self, **columns: Any) -> Sequence[bool]: ...
+
+
+def prompt_of_row(row: dict[str, Any]) -> tuple[list[Message], list[Tool]]:
+    """The default `prompt_fn`: the columns `prompt` and `tools`."""
+    return messages_of(row), tools_of(row)
+
+
+def failure_of_row(rollout: Rollout) -> Failure | None:
+    """The default `failure_fn`: for datasets without a live environment.
+
+    Kind and calls come from the text, the row's tools and, where the row has one, its `reference`. Its recovery is judged by the
+    user's own reward functions, which receive the row's columns again.
+    """
+    if rollout.outcome or rollout.reward is None:
+        return None
+    messages = messages_of(rollout.row) if rollout.context is None else list(rollout.context.messages)
+    tools, reference = tools_of(rollout.row), reference_of(rollout.row)
+    parsed = parse_message(rollout.text)
+    diagnosis = classify_step(parsed.calls, parsed.error, (), reference, tools)
+    if diagnosis is None:
+        return None
+    return Failure(
+        task_id=str(rollout.row.get("id", "")),
+        scenario=str(rollout.row.get("scenario", "")),
+        messages=tuple(messages),
+        tools=tuple(tools),
+        prompt_ids=rollout.prompt_ids,
+        completion_ids=rollout.completion_ids,
+        text=rollout.text,
+        calls=parsed.calls,
+        results=(),
+        kind=diagnosis.kind,
+        format_error=parsed.error,
+        call_index=diagnosis.call_index,
+        reference=reference,
+        recovery_target=RecoveryTarget.REWARD,
+        update=rollout.update,
+        row=dict(rollout.row),
+    )

@@ -1,0 +1,74 @@
+"""Dataset rows <-> chat messages and tools.
+
+Arrow gives all dicts of a column the union of their keys, filled with None, so tool-call arguments and tool schemas cannot stand
+in it as they are. Arguments travel as JSON text (as in OpenAI's own format) and the tools of a row as one JSON text;
+`messages_of` and `tools_of` also read rows that were built otherwise.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from fission_grpo.types import Message, Tool, ToolCall
+
+
+def arrow_messages(messages: Sequence[Message]) -> list[Message]:
+    """Messages as a `datasets` column can hold them."""
+    return [
+        _with_arguments(message, lambda value: value if isinstance(value, str) else json.dumps(value))
+        for message in messages
+    ]
+
+
+def messages_of(row: Mapping[str, Any]) -> list[Message]:
+    """The `prompt` of a row as chat messages: Arrow's None fillings dropped, arguments read from JSON text.
+
+    >>> messages_of({"prompt": [{"role": "user", "content": "hi", "tool_calls": None}]})
+    [{'role': 'user', 'content': 'hi'}]
+    """
+    prompt = cast(Sequence[Message], row["prompt"])
+    kept = [{key: value for key, value in message.items() if value is not None} for message in prompt]
+    return [
+        _with_arguments(message, lambda value: json.loads(value) if isinstance(value, str) else value) for message in kept
+    ]
+
+
+def tools_of(row: Mapping[str, Any]) -> list[Tool]:
+    """The `tools` of a row, given as JSON text or as a list; none where the column is missing.
+
+    >>> tools_of({"prompt": []})
+    []
+    """
+    tools = row.get("tools")
+    if not tools:
+        return []
+    return json.loads(tools) if isinstance(tools, str) else [_without_none(tool) for tool in tools]
+
+
+def reference_of(row: Mapping[str, Any]) -> tuple[ToolCall, ...]:
+    """The `reference` calls of a row, given as JSON text or as a list of `{"name", "arguments"}`."""
+    reference = row.get("reference") or []
+    calls = json.loads(reference) if isinstance(reference, str) else reference
+    return tuple(ToolCall(call["name"], _arguments(call["arguments"])) for call in calls)
+
+
+def _arguments(value: Any) -> dict[str, Any]:
+    return json.loads(value) if isinstance(value, str) else _without_none(value)
+
+
+def _with_arguments(message: Message, convert: Any) -> Message:
+    if not message.get("tool_calls"):
+        return dict(message)
+    calls = [
+        {**call, "function": {**call["function"], "arguments": convert(call["function"]["arguments"])}}
+        for call in message["tool_calls"]
+    ]
+    return {**message, "tool_calls": calls}
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_none(each) for key, each in value.items() if each is not None}
+    if isinstance(value, list):
+        return [_without_none(each) for each in cast(list[Any], value)]
+    return value

@@ -1,0 +1,86 @@
+"""A run folder: everything that a run was and did, in one place.
+
+    recipe.yaml           as resolved, every default written out
+    versions.json         of this package and of what it stands on
+    metrics.jsonl         one line an update
+    trajectories/         fission_groups.jsonl: one line a recovery group
+    checkpoint-*/         whole once `COMPLETE` is in it
+    model/                the trained policy
+
+Logs only grow. A checkpoint keeps their lengths, and a resumed run cuts them back to it, so that no line stands twice.
+"""
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from fission_grpo.errors import UserError
+from fission_grpo.recipe import Recipe, dump_recipe, load_recipe
+
+LOGS = ("metrics.jsonl", "trajectories/fission_groups.jsonl")
+_PACKAGES = ("fission-grpo", "torch", "transformers", "trl", "accelerate", "peft", "datasets", "bfcl-eval")
+
+
+class RunFolder:
+    """Paths and logs of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, recipe: Recipe) -> "RunFolder":
+        """Starts a run folder.
+
+        Raises:
+            UserError: there is a run in it already.
+        """
+        if (path / "recipe.yaml").exists():
+            raise UserError(
+                f"run folder {path}: there is a run in it; `fission resume {path}` continues it, --run names another"
+            )
+        (path / "trajectories").mkdir(parents=True, exist_ok=True)
+        (path / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
+        (path / "versions.json").write_text(json.dumps(_versions(), indent=1), encoding="utf-8")
+        return cls(path)
+
+    def recipe(self) -> Recipe:
+        """The recipe as it was resolved.
+
+        Raises:
+            UserError: this is no run folder.
+        """
+        if not (self.path / "recipe.yaml").is_file():
+            raise UserError(
+                f"run folder {self.path}: no recipe.yaml in it; `fission train RECIPE --run {self.path}` starts a run"
+            )
+        return load_recipe(self.path / "recipe.yaml")
+
+    def append(self, log: str, record: Mapping[str, Any]) -> None:
+        """Adds one line to a log."""
+        with (self.path / log).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+    def offsets(self) -> dict[str, int]:
+        """The present length of every log in bytes, as a checkpoint keeps it."""
+        return {log: (self.path / log).stat().st_size if (self.path / log).exists() else 0 for log in LOGS}
+
+    def cut_back(self, offsets: Mapping[str, int]) -> None:
+        """Drops what the logs gained after a checkpoint was taken."""
+        for log in LOGS:
+            path = self.path / log
+            if path.exists():
+                with path.open("rb+") as file:
+                    file.truncate(offsets.get(log, 0))
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found

@@ -1,0 +1,145 @@
+"""From a recipe to a trained policy in a run folder. The commands `fission train` and `fission resume` are this module."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+
+from fission_grpo.chat.template import ChatFormat
+from fission_grpo.environments.registry import make_environment
+from fission_grpo.errors import UserError
+from fission_grpo.fission import FissionSettings
+from fission_grpo.recipe import Recipe, TaskSource
+from fission_grpo.recipe.loading import check_recipe
+from fission_grpo.rewards.composite import CompositeReward, RewardSettings
+from fission_grpo.rollout.loading import load_policy_model
+from fission_grpo.simulators.registry import make_simulator
+from fission_grpo.tasks.generate import SplitShares, generate_tasks
+from fission_grpo.tasks.task import Split, Task, load_tasks
+from fission_grpo.training import checkpoint
+from fission_grpo.training.config import FissionGRPOConfig
+from fission_grpo.training.episode import EpisodeTasks
+from fission_grpo.training.metrics import MetricsCallback, MetricSink
+from fission_grpo.training.run_folder import RunFolder
+from fission_grpo.training.step import StepTasks
+from fission_grpo.training.trainer import FissionGRPOTrainer
+from fission_grpo.types import FeedbackLevel
+
+_CPU_DEFAULTS = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
+_DEFAULTS = {
+    "logging_steps": 1,
+    "save_steps": 20,
+    "save_total_limit": 2,
+    "report_to": "none",
+    "beta": 0.0,
+    "lr_scheduler_type": "constant",
+    "disable_tqdm": True,  # our own progress display is fed by the same log
+}
+"""What a recipe need not say; whatever it says in `trainer` wins."""
+
+
+def trainer_fields() -> set[str]:
+    """The names that a recipe's `trainer` section may hold."""
+    own = {each.name for each in fields(FissionSettings)}
+    return {each.name for each in fields(FissionGRPOConfig)} - own
+
+
+def train(recipe: Recipe, run: Path, *, resume: bool = False, sinks: Sequence[MetricSink] = ()) -> None:
+    """Trains one run from its recipe, or continues it from its newest whole checkpoint.
+
+    Args:
+        recipe: as `load_recipe` gave it; on resume, as the run folder keeps it.
+        run: the run folder.
+        sinks: called with every update's metrics, beside the log.
+
+    Raises:
+        UserError: a mistake in the recipe, tasks, model or run folder; nothing was loaded or overwritten before it.
+    """
+    check_recipe(recipe.model_dump(exclude_none=True), trainer_fields=trainer_fields())
+    newest = checkpoint.newest_complete(run) if resume else None
+    tasks = tasks_of(recipe.tasks.train, "train", recipe.environment)
+    args = trainer_config(recipe, run)
+    folder = RunFolder(run) if resume else RunFolder.create(run, recipe)
+    trainer = build_trainer(recipe, args, tasks, folder, sinks)
+    if newest is not None:
+        folder.cut_back(checkpoint.load_state(newest)["logs"])
+    else:
+        folder.cut_back({})
+    trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    trainer.save_model(str(run / "model"))
+
+
+def tasks_of(source: TaskSource, split: Split, environment: str) -> list[Task]:
+    """The tasks of one split: read, or generated."""
+    if source.path is not None:
+        return load_tasks(source.path)
+    assert source.generate is not None
+    shares = SplitShares(**{each: float(each == split) for each in ("train", "validation", "test")})
+    return generate_tasks(source.generate.count, source.generate.seed, make_environment(environment), shares=shares)
+
+
+def trainer_config(recipe: Recipe, run: Path) -> FissionGRPOConfig:
+    """The recipe as settings of the trainer; on a machine without a GPU, the ones that a CPU needs."""
+    fission = recipe.fission.model_dump(exclude={"simulators", "recovery_horizon", "feedback_level"})
+    fission["feedback_level"] = int(FeedbackLevel[recipe.fission.feedback_level.upper()])
+    if recipe.method == "grpo":
+        fission["recovery_fraction"] = 0.0
+    settings: dict[str, Any] = _DEFAULTS | ({} if torch.cuda.is_available() else _CPU_DEFAULTS) | recipe.trainer | fission
+    try:
+        return FissionGRPOConfig(
+            output_dir=str(run),
+            seed=recipe.seed,
+            temperature=recipe.rollout.temperature,
+            max_completion_length=recipe.rollout.max_new_tokens,
+            **settings,
+        )
+    except (TypeError, ValueError) as error:
+        raise UserError(f"trainer: {error}") from error
+
+
+def build_trainer(
+    recipe: Recipe, args: FissionGRPOConfig, tasks: Sequence[Task], folder: RunFolder, sinks: Sequence[MetricSink]
+) -> FissionGRPOTrainer:
+    """The trainer of a recipe, at its granularity."""
+    model, tokenizer = load_policy_model(recipe.model)
+    chat = ChatFormat(tokenizer)
+    reward = CompositeReward(RewardSettings(**recipe.reward.model_dump()))
+    environment = partial(make_environment, recipe.environment)
+    granularity: StepTasks | EpisodeTasks
+    if recipe.granularity == "step":
+        granularity = StepTasks(tasks, environment, chat, reward, recipe.rollout.max_context_tokens)
+    else:
+        granularity = EpisodeTasks(tasks, environment, chat, reward, recipe.rollout, recipe.fission.recovery_horizon)
+    trainer = FissionGRPOTrainer(
+        model,
+        granularity.reward,
+        args,
+        processing_class=tokenizer,
+        train_dataset=granularity.dataset(),
+        error_simulator=[make_simulator(name) for name in recipe.fission.simulators],
+        outcome_fn=granularity.outcome,
+        failure_fn=granularity.failure,
+        prompt_fn=granularity.prompt,
+        rollout_func=None if args.use_vllm and recipe.granularity == "step" else granularity.rollout,
+        peft_config=_lora(recipe),
+        callbacks=[MetricsCallback(partial(folder.append, "metrics.jsonl"), *sinks)],
+        record_group=partial(folder.append, "trajectories/fission_groups.jsonl"),
+    )
+    trainer.extra_state = lambda: {"logs": folder.offsets()}
+    return trainer
+
+
+def _lora(recipe: Recipe) -> LoraConfig | None:
+    if recipe.lora is None:
+        return None
+    return LoraConfig(
+        r=recipe.lora.r,
+        lora_alpha=recipe.lora.alpha,
+        lora_dropout=recipe.lora.dropout,
+        target_modules=recipe.lora.target_modules,
+        task_type="CAUSAL_LM",
+    )

@@ -1,0 +1,233 @@
+"""Step granularity: one instance is one assistant message of a task, with the live state before it (docs/method.md, section 6).
+
+`StepTasks` is to the trainer what a user's dataset and functions are: rows, a reward, an outcome, a failure function. Failed
+messages are executed from a fork of the state S before them, so that feedback can be the environment's real answer:
+
+- state unchanged: recoveries start from S and are scored against the reference y*;
+- state changed: they start from the changed state and are scored by reaching S*, the state after y*;
+- S* out of reach of one message: counted `unrecoverable_in_one_step`, and not pooled.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datasets import Dataset
+
+from fission_grpo.chat.parsing import ParsedMessage, parse_message, render_calls
+from fission_grpo.chat.template import ChatFormat
+from fission_grpo.environments.base import ComparableEnvironment
+from fission_grpo.environments.replay import replay_reference
+from fission_grpo.errors import InfrastructureError
+from fission_grpo.failures import classify_step
+from fission_grpo.rewards.base import ScoredStep
+from fission_grpo.rewards.composite import CompositeReward, RewardBreakdown
+from fission_grpo.tasks.task import Task
+from fission_grpo.training.generation import generate_messages
+from fission_grpo.training.rollouts import CONTEXT_COLUMN, Rollout
+from fission_grpo.types import (
+    CorrectiveContext,
+    Failure,
+    Message,
+    RecoveryTarget,
+    Snapshot,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
+
+
+@dataclass(frozen=True)
+class StepInstance:
+    """x and y* with the state before and after: `snapshot` is S, `target` is S* (results of the turn included)."""
+
+    task: Task
+    turn: int
+    step: int
+    messages: tuple[Message, ...]
+    tools: tuple[Tool, ...]
+    reference: tuple[ToolCall, ...]
+    reference_length: int
+    snapshot: Snapshot
+    target: Snapshot
+
+
+class StepTasks:
+    """The step instances of tasks, and how messages at them are judged.
+
+    Args:
+        tasks: played along their references to every message that makes calls.
+        make_environment: a fresh environment; one is reused for all executions.
+        chat: the policy's chat format.
+        reward: the composite reward.
+        context_tokens: of the prompts; longer instances are left out and counted in `too_long`.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        make_environment: Callable[[], ComparableEnvironment],
+        chat: ChatFormat,
+        reward: CompositeReward,
+        context_tokens: int,
+    ) -> None:
+        self._environment = make_environment()
+        self._chat = chat
+        self._reward = reward
+        self.unrecoverable_in_one_step = 0
+        self.infrastructure_failures = 0
+        built = [self._instance(task, turn, step) for task in tasks for turn, step in _call_messages(task)]
+        self.instances = [each for each in built if len(chat.render(each.messages, each.tools)) <= context_tokens]
+        self.too_long = len(built) - len(self.instances)
+
+    def dataset(self) -> Dataset:
+        """One row an instance. Messages, tools and reference stay out of Arrow: rows name their instance."""
+        rows = [
+            {"prompt": [{"role": "user", "content": instance.task.id}], "instance": index}
+            for index, instance in enumerate(self.instances)
+        ]
+        return Dataset.from_list(rows)
+
+    def prompt(self, row: dict[str, Any]) -> tuple[list[Message], list[Tool]]:
+        """x of a row: its dialogue and its tools."""
+        instance = self.instances[row["instance"]]
+        return list(instance.messages), list(instance.tools)
+
+    def rollout(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
+        """TRL's `rollout_func`: one message a row."""
+        return generate_messages(prompts, trainer)
+
+    def reward(self, completion_ids: list[list[int]], trainer_state: Any, **columns: Any) -> list[float | None]:
+        """R of every row, in the form of a TRL reward function; None where the environment failed."""
+        scored = self._score_rows(completion_ids, columns, trainer_state.global_step)
+        return [None if breakdown is None else breakdown.total for breakdown in scored]
+
+    def outcome(self, completion_ids: list[list[int]], trainer_state: Any, **columns: Any) -> list[bool]:
+        """Whether the message is right: by R_fmt and R_corr, or because it reaches the target state."""
+        scored = self._score_rows(completion_ids, columns, trainer_state.global_step)
+        return [breakdown is not None and breakdown.outcome for breakdown in scored]
+
+    def failure(self, rollout: Rollout) -> Failure | None:
+        """Executes a failed message from a fork of S, and says how a recovery from there would be judged."""
+        instance = self.instances[rollout.row["instance"]]
+        base = instance.snapshot if rollout.context is None else _start(rollout.context)
+        messages = instance.messages if rollout.context is None else rollout.context.messages
+        parsed = parse_message(rollout.text)
+        try:
+            results, changed, reached = self._execute(base, parsed.calls, instance.target)
+        except InfrastructureError:
+            self.infrastructure_failures += 1
+            return None
+        diagnosis = classify_step(parsed.calls, parsed.error, results, instance.reference, instance.tools)
+        if reached or diagnosis is None:
+            return None
+        reference: tuple[ToolCall, ...] | None = instance.reference
+        if changed is not None:
+            reference = self._way_back(changed, instance)
+            if reference is None:
+                self.unrecoverable_in_one_step += 1
+                return None
+        return Failure(
+            task_id=instance.task.id,
+            scenario=instance.task.scenario,
+            messages=tuple(messages),
+            tools=instance.tools,
+            prompt_ids=rollout.prompt_ids,
+            completion_ids=rollout.completion_ids,
+            text=rollout.text,
+            calls=parsed.calls,
+            results=results,
+            kind=diagnosis.kind,
+            error_kind=diagnosis.error_kind,
+            format_error=parsed.error,
+            call_index=diagnosis.call_index,
+            reference=reference,
+            recovery_target=RecoveryTarget.REFERENCE if changed is None else RecoveryTarget.STATE,
+            snapshot=changed or base,
+            target=instance.target,
+            turn=instance.turn,
+            update=rollout.update,
+            row=dict(rollout.row),
+        )
+
+    def score(
+        self, instance: StepInstance, context: CorrectiveContext | None, parsed: ParsedMessage, tokens: int, update: int
+    ) -> RewardBreakdown:
+        """R of one message at `instance`, or at the corrective context that a failure there led to."""
+        step = ScoredStep(
+            text=parsed.content,
+            calls=parsed.calls,
+            format_error=parsed.error,
+            completion_length=tokens,
+            reference=instance.reference if context is None else context.failure.reference,
+            reference_length=instance.reference_length,
+            tools=instance.tools,
+        )
+        if context is not None and context.failure.recovery_target is RecoveryTarget.STATE:
+            _, _, reached = self._execute(_start(context), parsed.calls, instance.target)
+            return self._reward.score(step, update, correctness=float(reached))
+        breakdown = self._reward.score(step, update)
+        if breakdown.outcome or not parsed.calls:
+            return breakdown
+        start = instance.snapshot if context is None else _start(context)
+        _, _, reached = self._execute(start, parsed.calls, instance.target)
+        return self._reward.score(step, update, correctness=1.0) if reached else breakdown
+
+    def _score_rows(
+        self, completion_ids: Sequence[Sequence[int]], columns: dict[str, Any], update: int
+    ) -> list[RewardBreakdown | None]:
+        scored: list[RewardBreakdown | None] = []
+        for ids, index, context in zip(completion_ids, columns["instance"], columns[CONTEXT_COLUMN], strict=True):
+            parsed = parse_message(self._chat.decode(ids))
+            try:
+                scored.append(self.score(self.instances[index], context, parsed, len(ids), update))
+            except InfrastructureError:
+                scored.append(None)
+        return scored
+
+    def _execute(
+        self, start: Snapshot, calls: Sequence[ToolCall], target: Snapshot
+    ) -> tuple[tuple[ToolResult, ...], Snapshot | None, bool]:
+        """Runs `calls` from a fork of `start`, stopping at the first that errs.
+
+        Returns:
+            the results, the state where it changed (else None), and whether `target` was reached.
+        """
+        self._environment.restore(start)
+        results: list[ToolResult] = []
+        for call in calls:
+            results.append(self._environment.call(call))
+            if results[-1].is_error:
+                break
+        changed = None if self._environment.same_state(start) else self._environment.snapshot()
+        return tuple(results), changed, bool(calls) and self._environment.matches(target)
+
+    def _way_back(self, changed: Snapshot, instance: StepInstance) -> tuple[ToolCall, ...] | None:
+        """Calls that lead from the changed state to S* in one message: the reference, or what is left of it."""
+        for first in range(len(instance.reference)):
+            rest = instance.reference[first:]
+            results, _, reached = self._execute(changed, rest, instance.target)
+            if reached and not any(result.is_error for result in results):
+                return rest
+        return None
+
+    def _instance(self, task: Task, turn: int, step: int) -> StepInstance:
+        environment = self._environment
+        messages = replay_reference(environment, task, turn, step)
+        tools, before = tuple(environment.tools), environment.snapshot()
+        reference = task.turns[turn].reference[step]
+        for call in reference:
+            environment.call(call)
+        length = len(self._chat.tokenize(render_calls(reference)))
+        return StepInstance(task, turn, step, tuple(messages), tools, reference, length, before, environment.snapshot())
+
+
+def _call_messages(task: Task) -> list[tuple[int, int]]:
+    """(turn, step) of every reference message. Messages that only end a turn teach next to nothing and are left out."""
+    return [(turn, step) for turn, each in enumerate(task.turns) for step in range(len(each.reference))]
+
+
+def _start(context: CorrectiveContext) -> Snapshot:
+    """Where a recovery starts; failures of `StepTasks` always carry it."""
+    assert context.failure.snapshot is not None
+    return context.failure.snapshot
