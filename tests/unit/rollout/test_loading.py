@@ -1,0 +1,88 @@
+"""What a model name may be, and what is said when it is wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from fission_grpo.errors import UserError
+from fission_grpo.rollout.loading import load_policy_model, locate_model
+from fission_grpo.rollout.policy import Sampling
+from fission_grpo.rollout.transformers_policy import TransformersPolicy
+
+TEMPLATE = "{% for message in messages %}{{ message.content }}<end>{% endfor %}"
+
+
+def small_tokenizer(template: str | None) -> PreTrainedTokenizerFast:
+    words = {word: index for index, word in enumerate(["<unk>", "<end>", "a", "b", "c"])}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="<end>")
+    fast.chat_template = template
+    return fast
+
+
+def small_model() -> Qwen3ForCausalLM:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8}
+    return Qwen3ForCausalLM(Qwen3Config(vocab_size=5, intermediate_size=16, **sizes))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    small_model().save_pretrained(tmp_path / "model")
+    small_tokenizer(TEMPLATE).save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_local_folder(folder: Path) -> None:
+    model, tokenizer = load_policy_model(str(folder))
+    assert model.dtype == torch.float32
+    assert tokenizer.pad_token_id == tokenizer.eos_token_id == 1
+    assert torch.equal(model.get_input_embeddings().weight, small_model().get_input_embeddings().weight)
+
+
+def test_adapters_are_put_on_their_base(folder: Path, tmp_path: Path) -> None:
+    base = Qwen3ForCausalLM.from_pretrained(folder)
+    adapted = get_peft_model(base, LoraConfig(target_modules=["q_proj"], init_lora_weights=False))
+    adapted.save_pretrained(tmp_path / "adapters")
+    model, _ = load_policy_model(str(tmp_path / "adapters"))
+    ids = torch.tensor([[2, 3, 4]])
+    assert torch.allclose(model(ids).logits, adapted(ids).logits, atol=1e-5)
+    assert any(parameter.requires_grad for parameter in model.parameters())
+    policy = TransformersPolicy(model, 1, [1])
+    with policy.reusing_prefixes():
+        assert len(policy.generate([[2, 3], [2]], Sampling(max_new_tokens=3, seed=0))) == 2
+
+
+@pytest.mark.parametrize("name", ["./no/such/model", "/no/such/model", "runs/a/checkpoint-3", "no such model"])
+def test_a_missing_folder_is_told_before_anything_is_loaded(name: str) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        locate_model(name)
+
+
+def test_looking_for_a_model_imports_no_torch() -> None:
+    code = "import sys, fission_grpo.rollout.loading as l; print(l.locate_model('a/b'), 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split() == ["a/b", "False"]
+
+
+def test_a_folder_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="neither config"):
+        locate_model(str(tmp_path))
+
+
+def test_a_tokenizer_without_chat_template(folder: Path) -> None:
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(UserError, match="no chat template"):
+        load_policy_model(str(folder))
+
+
+def test_a_name_that_the_hub_does_not_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match="'nobody/nothing': neither a folder here nor"):
+        load_policy_model("nobody/nothing")
