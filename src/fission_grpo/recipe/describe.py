@@ -114,6 +114,9 @@ def _default(field: FieldInfo, section: type[Section] | None) -> str:
         return "see below"
     if default is None:
         return "none"
+    if isinstance(default, dict):
+        entries = cast(dict[str, object], default).items()
+        return f"`{{{', '.join(f'{key}: {value}' for key, value in entries)}}}`"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     if isinstance(default, (list, tuple)):

@@ -6,7 +6,7 @@ test holds names and defaults together. They stand here, and not there, so that 
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -22,6 +22,9 @@ OWNED_BY_RECIPE = {
     "max_completion_length": "`rollout.max_new_tokens`",
 }
 """Fields of TRL's config that the recipe sets itself: two places for one setting would contradict each other."""
+DEFAULT_BATCH = {"per_device_train_batch_size": 32, "gradient_accumulation_steps": 4}
+"""128 rows: TRL's own default of 8 has no room for a group of each kind."""
+_BATCH_KEYS = {*DEFAULT_BATCH, "generation_batch_size", "steps_per_generation"}
 
 
 class Section(BaseModel):
@@ -203,8 +206,8 @@ class Recipe(Section):
     """Low-rank adapters; leave out to train all weights."""
     evaluation: EvaluationSection = EvaluationSection()
     """Evaluation during and after training."""
-    trainer: dict[str, Any] = {}
-    """Passed to TRL's `GRPOConfig` as it is: learning rate, `max_steps`, batch sizes, `report_to`, ..."""
+    trainer: dict[str, Any] = DEFAULT_BATCH
+    """Passed to TRL's `GRPOConfig` as it is: learning rate, `max_steps`, `report_to`, ... Without any batch size: 128 rows."""
 
     @property
     def generations(self) -> int:
@@ -224,6 +227,11 @@ class Recipe(Section):
     def recovery_rows(self) -> int:
         """rN, rows of a triggered batch that are recoveries; 0 without fission."""
         return round(self.fission.recovery_fraction * self.batch_rows) if self.method == "fission" else 0
+
+    @field_validator("trainer")
+    @classmethod
+    def _batch_by_default(cls, trainer: dict[str, Any]) -> dict[str, Any]:
+        return trainer if _BATCH_KEYS & trainer.keys() else {**trainer, **DEFAULT_BATCH}
 
     @model_validator(mode="after")
     def _no_setting_in_two_places(self) -> Self:

@@ -1,0 +1,94 @@
+"""The report: one HTML file that needs nothing else. Whatever a policy wrote is escaped by the template engine."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from fission_grpo.recipe import dump_recipe
+from fission_grpo.reports.data import Evaluation, Run
+from fission_grpo.reports.definitions import CURVES
+from fission_grpo.reports.plots import colours_of, failure_bars, learning_curves
+from fission_grpo.reports.tables import comparison_rows
+
+TAIL_MESSAGES = 4
+"""Messages of the dialogue shown before the failed one; the rest is folded away."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report shows.
+
+    Attributes:
+        evaluations: columns of the table, in order.
+        runs: drawn as curves; the first with recovery groups gives the example.
+        notes: sentences under the table: what was compared, at which budget, with how much noise.
+    """
+
+    title: str
+    evaluations: Sequence[Evaluation]
+    runs: Sequence[Run]
+    notes: Sequence[str] = ()
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Writes the report as one self-contained HTML file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render_report(report), encoding="utf-8")
+
+
+def render_report(report: Report) -> str:
+    """The report as HTML text."""
+    environment = Environment(
+        loader=PackageLoader("fission_grpo.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["said"] = said
+    labels = [evaluation.label for evaluation in report.evaluations]
+    # Markup marks as safe what matplotlib drew: it escapes the text that it draws, and labels come from us.
+    return environment.get_template("report.html").render(
+        report=report,
+        rows=comparison_rows(report.evaluations),
+        colours=colours_of(labels),
+        curves=Markup(learning_curves(report.runs)),
+        curve_meanings=CURVES,
+        failures=Markup(failure_bars(report.evaluations)),
+        group=example_group([group for run in report.runs for group in run.groups]),
+        tail=TAIL_MESSAGES,
+        recipes={run.label: dump_recipe(run.recipe) for run in report.runs},
+        versions=report.runs[0].versions if report.runs else {},
+    )
+
+
+def example_group(groups: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The recovery group that shows most: answered by a real error, with successes and failures, as evenly as can be; the
+    newest of those."""
+
+    def worth(group: Mapping[str, Any]) -> tuple[bool, bool, int, int]:
+        outcomes = [bool(recovery["outcome"]) for recovery in group["recoveries"]]
+        balance = min(sum(outcomes), len(outcomes) - sum(outcomes))
+        return (balance > 0, group["kind"] == "runtime_error", balance, int(group["step"]))
+
+    return max(groups, key=worth, default=None)
+
+
+def said(message: Mapping[str, Any]) -> str:
+    """What a chat message says, its tool calls included, as text.
+
+    >>> said({"role": "assistant", "tool_calls": [{"function": {"name": "cd", "arguments": {"folder": "docs"}}}]})
+    'cd {"folder": "docs"}'
+    """
+    parts = [str(message["content"])] if message.get("content") else []
+    for call in message.get("tool_calls") or ():
+        function = call["function"]
+        arguments = function["arguments"]
+        shown = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+        parts.append(f"{function['name']} {shown}")
+    return "\n".join(parts)

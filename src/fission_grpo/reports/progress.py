@@ -1,0 +1,134 @@
+"""Live progress of one run or several side by side: a table that redraws itself on a terminal, plain lines elsewhere."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+WINDOW = 5
+"""Updates that a shown value is averaged over: a single update has too few rows to be read."""
+COLUMNS = {
+    "reward": "reward",
+    "outcome_rate": "outcome",
+    "error_rate": "errors",
+    "recovery_rate": "recovered",
+    "pool_size": "pool",
+}
+"""Metrics shown, and what they are called in the narrow head of the table."""
+
+
+class ProgressSink(Protocol):
+    """Takes one update's metrics: a line of `metrics.jsonl`, as a dict."""
+
+    def __call__(self, metrics: dict[str, Any], /) -> None: ...
+
+
+@dataclass
+class _Run:
+    """What is known of one run: its recent updates, newest last."""
+
+    total: int
+    recent: deque[Mapping[str, Any]] = field(default_factory=lambda: deque[Mapping[str, Any]](maxlen=WINDOW))
+    note: str = "starting"
+
+    @property
+    def step(self) -> int:
+        return int(self.recent[-1]["step"]) if self.recent else 0
+
+    def mean(self, name: str) -> float | None:
+        values = [float(metrics[name]) for metrics in self.recent if metrics.get(name) is not None]
+        return sum(values) / len(values) if values else None
+
+    def remaining(self) -> str:
+        seconds = self.mean("seconds")
+        if seconds is None:
+            return self.note
+        return duration(seconds * max(0, self.total - self.step))
+
+
+class ProgressDisplay:
+    """Shows runs while they train; used as a context manager.
+
+    >>> import io
+    >>> console = Console(file=io.StringIO(), width=120)
+    >>> with ProgressDisplay({"Fission-GRPO": 2}, console) as display:
+    ...     display.sink("Fission-GRPO")({"step": 1, "reward": 0.5, "outcome_rate": 0.25, "seconds": 2.0})
+    >>> print(console.file.getvalue().strip())  # no terminal: plain lines
+    Fission-GRPO  step 1/2  reward 0.500  outcome 0.250  left 2s
+    """
+
+    def __init__(self, runs: Mapping[str, int], console: Console | None = None) -> None:
+        """Args:
+        runs: total updates of every run, by its label.
+        """
+        self._runs = {label: _Run(total) for label, total in runs.items()}
+        self._console = console or Console()
+        self._live = Live(console=self._console, get_renderable=self._table) if self._console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def update(self, label: str, metrics: Mapping[str, Any]) -> None:
+        """Takes one update's metrics of one run."""
+        run = self._runs[label]
+        run.recent.append(metrics)
+        if self._live is None:
+            self._console.print(self._line(label, run), soft_wrap=True, highlight=False)
+
+    def note(self, label: str, text: str) -> None:
+        """What a run is doing while it has no updates to show."""
+        self._runs[label].note = text
+
+    def sink(self, label: str) -> ProgressSink:
+        """A function of one update's metrics, as the trainer wants it."""
+        return lambda metrics: self.update(label, metrics)
+
+    def _table(self) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("")
+        table.add_column("step", justify="right")
+        table.add_column("", width=24)
+        for title in COLUMNS.values():
+            table.add_column(title, justify="right")
+        table.add_column("left", justify="right")
+        for label, run in self._runs.items():
+            bar = ProgressBar(total=run.total, completed=run.step, width=24)
+            values = [_number(name, run.mean(name)) for name in COLUMNS]
+            table.add_row(label, f"{run.step}/{run.total}", bar, *values, run.remaining())
+        return table
+
+    def _line(self, label: str, run: _Run) -> str:
+        shown = [f"{title} {_number(name, run.mean(name))}" for name, title in COLUMNS.items() if run.mean(name) is not None]
+        return "  ".join([label, f"step {run.step}/{run.total}", *shown, f"left {run.remaining()}"])
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them.
+
+    >>> duration(42.3), duration(125), duration(7260)
+    ('42s', '2m05s', '2h01m')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def _number(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if name == "pool_size" else f"{value:.3f}"
