@@ -7,7 +7,7 @@ linear in the length of the text, which is bounded by `MAX_CHARACTERS`; nesting 
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -51,15 +51,6 @@ class ParsedMessage:
     error: FormatError | None = None
 
 
-@dataclass(frozen=True)
-class _Span:
-    """One well-formed call and where it stands, tags included."""
-
-    start: int
-    end: int
-    call: ToolCall
-
-
 class _MalformedCall(Exception):
     """Leaves the JSON decoder's hooks and the checks below; never leaves this module."""
 
@@ -79,17 +70,17 @@ def parse_message(text: str) -> ParsedMessage:
     >>> parse_message('<tool_call>{"name": "ls"}</tool_call>').error.kind
     <FormatErrorKind.MISSING_ARGUMENTS: 'missing_arguments'>
     """
-    error = _check_text(text)
-    spans: list[_Span] = []
-    if error is None:
-        start = _end_of_leading_thinking(text)
-        spans, error = _read_calls(text, start)
-        if start == 0 and (start := _end_of_stray_thinking(text, spans)):
-            spans, error = _read_calls(text, start)
-    if error is not None:
-        return ParsedMessage(UNCARRIABLE.sub("\ufffd", text).strip(), (), error)
-    outside = (text[start:end].strip() for start, end in _gaps(text, spans))
-    return ParsedMessage("\n".join(part for part in outside if part), tuple(span.call for span in spans))
+    try:
+        _check_text(text)
+        blocks = _find_answer_blocks(text)
+        calls = tuple(_read_call(text, start, end) for start, end in blocks.found)
+        if blocks.error is not None:
+            raise blocks.error
+    except _MalformedCall as error:
+        content = UNCARRIABLE.sub("\ufffd", text).strip()
+        return ParsedMessage(content, (), FormatError(error.kind, error.detail, error.position))
+    outside = (text[start:end].strip() for start, end in blocks.gaps(len(text)))
+    return ParsedMessage("\n".join(part for part in outside if part), calls)
 
 
 def render_calls(calls: Iterable[ToolCall]) -> str:
@@ -107,55 +98,58 @@ def _dump_call(call: ToolCall) -> str:
     return json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False, allow_nan=False)
 
 
-def _check_text(text: str) -> FormatError | None:
+def _check_text(text: str) -> None:
     if len(text) > MAX_CHARACTERS:
         detail = f"The message has {len(text)} characters; at most {MAX_CHARACTERS} are read."
-        return FormatError(FormatErrorKind.TOO_LONG, detail, MAX_CHARACTERS)
+        raise _MalformedCall(FormatErrorKind.TOO_LONG, detail, MAX_CHARACTERS)
     if found := UNCARRIABLE.search(text):
         detail = f"The message holds the character U+{ord(found[0]):04X}, which is not allowed in text."
-        return FormatError(FormatErrorKind.INVALID_TEXT, detail, found.start())
-    return None
+        raise _MalformedCall(FormatErrorKind.INVALID_TEXT, detail, found.start())
 
 
-def _end_of_leading_thinking(text: str) -> int:
-    """Where the answer starts in a message that opens with `<think>`; its end when the thinking never ends."""
-    if not text.lstrip().startswith(THINK_OPEN):
-        return 0
-    close = text.find(THINK_CLOSE)
-    return len(text) if close < 0 else close + len(THINK_CLOSE)
+@dataclass(frozen=True)
+class _Blocks:
+    """Where the tags of a message pair up, whatever stands between them.
+
+    Attributes:
+        found: (start, end) of each block, tags included, up to the first tag without partner.
+        error: what is wrong with that tag.
+    """
+
+    found: list[tuple[int, int]]
+    error: _MalformedCall | None = None
+
+    def gaps(self, length: int) -> Iterator[tuple[int, int]]:
+        """The stretches outside the blocks of a text of this length."""
+        start = 0
+        for block_start, block_end in self.found:
+            yield start, block_start
+            start = block_end
+        yield start, length
 
 
-def _end_of_stray_thinking(text: str, spans: Sequence[_Span]) -> int:
-    """End of the first `</think>` outside well-formed calls, or 0. Some templates open the thinking in the prompt."""
-    for start, end in _gaps(text, spans):
-        close = text.find(THINK_CLOSE, start, end)
-        if close >= 0:
-            return close + len(THINK_CLOSE)
-    return 0
+def _find_answer_blocks(text: str) -> _Blocks:
+    """The blocks behind the thinking."""
+    if text.lstrip().startswith(THINK_OPEN):
+        close = text.find(THINK_CLOSE)
+        return _find_blocks(text, len(text) if close < 0 else close + len(THINK_CLOSE))
+    blocks = _find_blocks(text, 0)
+    # Some templates open the thinking in the prompt; then a `</think>` stands alone, outside of any call.
+    for start, end in blocks.gaps(len(text)):
+        if (close := text.find(THINK_CLOSE, start, end)) >= 0:
+            return _find_blocks(text, close + len(THINK_CLOSE))
+    return blocks
 
 
-def _gaps(text: str, spans: Sequence[_Span]) -> Iterator[tuple[int, int]]:
-    """The stretches of text outside the calls."""
-    start = 0
-    for span in spans:
-        yield start, span.start
-        start = span.end
-    yield start, len(text)
-
-
-def _read_calls(text: str, start: int) -> tuple[list[_Span], FormatError | None]:
-    """The well-formed calls from `start` up to the first malformed one, and what is wrong with that."""
-    spans: list[_Span] = []
+def _find_blocks(text: str, start: int) -> _Blocks:
+    found: list[tuple[int, int]] = []
     try:
         while (opened := _next_call(text, start)) is not None:
-            body = opened + len(OPEN)
-            close = _closing_tag(text, body)
-            call = _read_call(text[body:close], body)
-            start = close + len(CLOSE)
-            spans.append(_Span(opened, start, call))
+            start = _closing_tag(text, opened + len(OPEN)) + len(CLOSE)
+            found.append((opened, start))
     except _MalformedCall as error:
-        return spans, FormatError(error.kind, error.detail, error.position)
-    return spans, None
+        return _Blocks(found, error)
+    return _Blocks(found)
 
 
 def _next_call(text: str, start: int) -> int | None:
@@ -181,8 +175,10 @@ def _closing_tag(text: str, body: int) -> int:
     return close
 
 
-def _read_call(body: str, offset: int) -> ToolCall:
-    """Reads the text between two tags, which starts at `offset` of the message."""
+def _read_call(text: str, start: int, end: int) -> ToolCall:
+    """Reads the block at `text[start:end]`, tags included."""
+    offset = start + len(OPEN)
+    body = text[offset : end - len(CLOSE)]
     if not body.strip():
         raise _MalformedCall(FormatErrorKind.EMPTY_CALL, f"There is nothing between {OPEN} and {CLOSE}.", offset)
     _check_depth(body, offset)
@@ -191,10 +187,16 @@ def _read_call(body: str, offset: int) -> ToolCall:
     except json.JSONDecodeError as error:
         rest = body[error.pos :].strip()
         where = f"near {quote(rest, 24)}" if rest else "at its end"
-        detail = f"The call is not valid JSON: {error.msg.lower()} {where}."
+        detail = f"The call is not valid JSON: {_reason(error)} {where}."
         raise _MalformedCall(FormatErrorKind.INVALID_JSON, detail, offset + error.pos) from None
     except _MalformedCall as error:
         raise _MalformedCall(error.kind, error.detail, offset + len(body) - len(body.lstrip())) from None
+
+
+def _reason(error: json.JSONDecodeError) -> str:
+    if error.msg.startswith("Invalid control character"):
+        return "a string is not closed on its line (a line break inside a string is written \\n)"
+    return error.msg.lower().removesuffix(" at")
 
 
 def _check_depth(body: str, offset: int) -> None:

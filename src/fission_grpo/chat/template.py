@@ -29,7 +29,8 @@ class ChatTokenizer(Protocol):
     @property
     def all_special_ids(self) -> list[int]: ...
 
-    def get_added_vocab(self) -> dict[str, int]: ...
+    @property
+    def added_tokens_decoder(self) -> dict[int, Any]: ...
 
     def apply_chat_template(self, conversation: Any, tools: Any = None, **kwargs: Any) -> Any: ...
 
@@ -126,7 +127,7 @@ class ChatFormat:
         return self._after_assistant(json.loads(messages_json), add_generation_prompt=True)
 
     def _find_end_ids(self) -> frozenset[int]:
-        special = {*self._tokenizer.all_special_ids, *self._tokenizer.get_added_vocab().values()}
+        special = {*self._tokenizer.all_special_ids, *self._tokenizer.added_tokens_decoder}
         closing = next((token for token in self._after_assistant((), False) if token in special), None)
         eos = getattr(self._tokenizer, "eos_token_id", None)
         end_ids = frozenset(token for token in (closing, eos) if token is not None)
