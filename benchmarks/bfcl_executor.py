@@ -182,6 +182,7 @@ def main() -> None:
     text = "\n".join(lines) + "\n"
     print(text)
     if arguments.out is not None:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(text, encoding="utf-8")
 
 
