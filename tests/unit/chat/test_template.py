@@ -1,6 +1,9 @@
 """Token in, token out: what was sampled stays as it was, and appending equals rendering where the text is canonical."""
 
+import copy
 import json
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,6 +58,18 @@ def test_extending_equals_rendering_where_the_sampled_text_is_canonical(
 ) -> None:
     form = chat(family)
     extended = form.extend(form.render([USER], TOOLS) + sampled(family, text), answers)
+    assert extended == form.render([USER, form.assistant_message(text), *answers], TOOLS)
+
+
+@pytest.mark.parametrize("name", ["qwen2_5", "qwen3", "qwen3_instruct_2507"])
+@pytest.mark.parametrize("answers", [[RESULT, RESULT], [RESULT, {"role": "user", "content": "And?"}]])
+def test_extending_equals_rendering_with_the_templates_of_the_real_models(name: str, answers: list[Message]) -> None:
+    spec = find_spec("trl")  # TRL carries them, word for word
+    assert spec is not None and spec.origin is not None
+    tokenizer = copy.deepcopy(tokenizer_like("Qwen2.5"))
+    tokenizer.chat_template = (Path(spec.origin).parent / "chat_templates" / f"{name}.jinja").read_text()
+    form, text = ChatFormat(tokenizer), "I look.\n" + render_calls(CALLS)
+    extended = form.extend(form.render([USER], TOOLS) + sampled("Qwen2.5", text), answers)
     assert extended == form.render([USER, form.assistant_message(text), *answers], TOOLS)
 
 
