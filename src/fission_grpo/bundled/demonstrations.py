@@ -10,7 +10,6 @@ so that every kind of feedback has been read once.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from random import Random
 
 from fission_grpo.bundled.examples import Demonstration
@@ -22,7 +21,7 @@ from fission_grpo.fission.context import feedback_messages
 from fission_grpo.simulators.fixed import FixedSimulator
 from fission_grpo.simulators.rules import RulesSimulator
 from fission_grpo.tasks.task import Task
-from fission_grpo.types import Failure, FailureKind, Feedback, FeedbackLevel, Message, ToolCall, ToolResult
+from fission_grpo.types import Failure, FailureKind, FeedbackLevel, Message, ToolCall, ToolResult
 
 POLICY_SEED = 26_011_562
 """Seed of the tasks behind the demonstrations. Training, validation and test tasks of experiments use other seeds."""
@@ -57,7 +56,6 @@ def demonstrations(
     """One demonstration a task, reproducible from `seed`."""
     for task in tasks:
         yield _Player(task, environment, Random(f"{seed}:{task.id}")).play()
-
 
 
 class _Player:

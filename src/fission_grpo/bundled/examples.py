@@ -15,6 +15,9 @@ from fission_grpo.types import Message, Tool
 CONTEXT_WEIGHT = 0.1
 """Loss weight of tokens that the policy only reads: a little of it teaches it how the world answers."""
 
+COPY_LENGTH = 16
+"""Tokens of a pure-copy sequence, before and again after the role marker."""
+
 
 @dataclass(frozen=True)
 class Demonstration:
@@ -39,11 +42,9 @@ class Example:
     weights: tuple[float, ...]
 
 
-def render(demonstration: Demonstration) -> str:
-    """The demonstration as the bundled chat template writes it."""
-    rendered, _ = render_jinja_template(
-        [list(demonstration.messages)], tools=list(demonstration.tools), chat_template=chat_template()
-    )
+def render(messages: Sequence[Message], tools: Sequence[Tool]) -> str:
+    """A dialogue as the bundled chat template writes it."""
+    rendered, _ = render_jinja_template([list(messages)], tools=list(tools), chat_template=chat_template())
     return rendered[0]
 
 
@@ -56,9 +57,8 @@ def encode(demonstration: Demonstration, tokenizer: PreTrainedTokenizerFast) -> 
     ids: list[int] = []
     weights: list[float] = []
     for index, message in enumerate(demonstration.messages):
-        tools = list(demonstration.tools) if index == 0 else None
-        text = tokenizer.apply_chat_template([message], tools=tools, tokenize=False)  # type: ignore[arg-type]
-        tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
+        text = render([message], demonstration.tools if index == 0 else ())
+        tokens = tokenizer.backend_tokenizer.encode(text).ids
         learned = message["role"] == "assistant" and index not in demonstration.unlearned
         ids += tokens
         weights += [CONTEXT_WEIGHT] + [1.0 if learned else CONTEXT_WEIGHT] * (len(tokens) - 1)
@@ -67,10 +67,9 @@ def encode(demonstration: Demonstration, tokenizer: PreTrainedTokenizerFast) -> 
 
 def copy_example(tokenizer: PreTrainedTokenizerFast, generator: random.Random) -> Example:
     """Random tokens that the assistant repeats: the shortest way to learn copying, which every call needs."""
-    ordinary = range(len(tokenizer))
-    excluded = set(tokenizer.all_special_ids)
-    word = [token for token in generator.sample(ordinary, 16) if token not in excluded]
-    user, assistant, end = (tokenizer.convert_tokens_to_ids(t) for t in ("<|user|>", "<|assistant|>", "<|end|>"))
+    special = set(tokenizer.all_special_ids)
+    word = [token for token in generator.sample(range(len(tokenizer)), COPY_LENGTH) if token not in special]
+    user, assistant, end = tokenizer.backend_tokenizer.encode("<|user|><|assistant|><|end|>").ids
     ids = [user, *word, end, assistant, *word, end]
     context = len(word) + 3
     return Example(tuple(ids), (0.0,) * context + (1.0,) * (len(ids) - context))

@@ -4,13 +4,13 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from fission_grpo.bundled.examples import Batch, Example, batches, collate, copy_example
 from fission_grpo.bundled.optimizer import PolicyOptimizer
+from fission_grpo.bundled.tokenizer import pad_id
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,18 @@ def train(
     examples: Sequence[Example],
     training: Training,
     on_update: Callable[[int, float, int], None],
-) -> None:
-    """Trains `model` in place.
+) -> int:
+    """Trains `model` in place and returns the number of tokens it has seen, those of copies left aside.
 
     Args:
         on_update: called after every update with its number, the loss of what the assistant writes, and the tokens seen.
     """
     generator = random.Random(training.seed)
-    pad = int(tokenizer.pad_token_id or 0)
+    pad = pad_id(tokenizer)
     optimizer = PolicyOptimizer(model, training.updates)
     model.train()
     tokens = update = 0
-    while update < training.updates:
+    while True:
         for batch in batches(examples, training.batch_tokens, pad, generator):
             loss, learned = weighted_loss(model, batch)
             if update < training.updates // 2:
@@ -57,7 +57,7 @@ def train(
             update += 1
             on_update(update, learned, tokens)
             if update == training.updates:
-                return
+                return tokens
 
 
 def weighted_loss(model: Qwen3ForCausalLM, batch: Batch) -> tuple[Tensor, float]:
@@ -71,4 +71,4 @@ def weighted_loss(model: Qwen3ForCausalLM, batch: Batch) -> tuple[Tensor, float]
 
 def _copies(count: int, tokenizer: PreTrainedTokenizerFast, generator: random.Random) -> Batch:
     """A batch of pure-copy sequences. They may differ by a token in length: padded."""
-    return collate([copy_example(tokenizer, generator) for _ in range(count)], int(tokenizer.pad_token_id or 0))
+    return collate([copy_example(tokenizer, generator) for _ in range(count)], pad_id(tokenizer))

@@ -3,7 +3,7 @@
 What the policy must do with a name it never saw is copy it, so a name has to be the same tokens wherever it stands:
 
 - words that many demonstrations share (tool names, arguments, English) are one token each, with or without a leading space;
-- all other letter runs fall into short merges of at most two letters (a syllable), which never include the space before them;
+- all other letter runs fall into merges of two letters (syllables), which never include the space before them;
 - digits stand alone, and the fixed JSON of a tool call is a handful of tokens.
 
 Words need no chain of intermediate merges (`ignore_merges`), which keeps the vocabulary, and so the model, small.
@@ -38,7 +38,7 @@ _CONTROL = re.compile("|".join(re.escape(token) for token in (*SPECIAL_TOKENS, *
 @cache
 def chat_template() -> str:
     """The chat template: `tool(argument, argument)` one a line, then the messages. Prefix-stable."""
-    return resources.files(__package__).joinpath("chat_template.jinja").read_text(encoding="utf-8")
+    return resources.files("fission_grpo.bundled").joinpath("chat_template.jinja").read_text(encoding="utf-8")
 
 
 def train_tokenizer(texts: Sequence[str], vocab_size: int = 1024, merges: int = 240) -> PreTrainedTokenizerFast:
@@ -53,7 +53,9 @@ def train_tokenizer(texts: Sequence[str], vocab_size: int = 1024, merges: int = 
     room = vocab_size - len(SPECIAL_TOKENS) - len(CALL_TOKENS) - 256 - merges
     # At least one demonstration in 200: below that it is a name, and a name has to be spelled to be copied.
     shared = [piece for piece, count in _ranked(pieces) if len(piece) > 1 and count * 200 >= len(texts)][:room]
-    names = {piece.strip(): count for piece, count in _ranked(pieces) if piece not in set(shared) and piece.strip().isalpha()}
+    names = {
+        piece.strip(): count for piece, count in _ranked(pieces) if piece not in set(shared) and piece.strip().isalpha()
+    }
     vocab, rules = _name_merges(names, merges)
     to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     for piece in shared:
@@ -72,6 +74,11 @@ def train_tokenizer(texts: Sequence[str], vocab_size: int = 1024, merges: int = 
         model_max_length=CONTEXT_LENGTH,
         clean_up_tokenization_spaces=False,
     )
+
+
+def pad_id(tokenizer: PreTrainedTokenizerFast) -> int:
+    """The id of the padding token."""
+    return tokenizer.get_vocab()[PAD]
 
 
 def _pieces(text: str) -> Iterable[str]:
