@@ -52,8 +52,8 @@ def feedback_messages(failure: Failure, feedback: Feedback) -> list[Message]:
 def build_context(failure: Failure, feedback: Feedback, chat: ChatRenderer, max_tokens: int) -> CorrectiveContext | None:
     """Builds `x_corr`, or returns None where even the shortest form is longer than `max_tokens`.
 
-    `prompt_ids` begins with the very ids that x was sampled under, unless old turns had to be left out; then x is rendered anew
-    without them. `failure.completion_ids` stands in it unchanged either way.
+    `prompt_ids` begins with the very ids that x was sampled under, unless old turns had to be left out; then x is rendered
+    anew without them. `failure.completion_ids` stands in it unchanged either way.
     """
     answer = feedback_messages(failure, feedback)
     tail = [chat.assistant_message(failure.text), *answer]

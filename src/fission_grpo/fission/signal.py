@@ -1,7 +1,7 @@
 """The signal filter: groups whose outcomes agree have nothing to teach.
 
-Decided on the binary outcome, never on the shaped reward: under a shaped reward an all-failed group has non-zero variance, and
-that "phantom gradient" is known to have destroyed a policy within 40 steps
+Decided on the binary outcome, never on the shaped reward: under a shaped reward an all-failed group has non-zero variance,
+and that "phantom gradient" is known to have destroyed a policy within 40 steps
 (https://github.com/verl-project/verl-recipe/issues/125).
 """
 

@@ -1,6 +1,6 @@
 """Checkpoints that are whole or do not count.
 
-A kill may come between any two files, and TRL writes more files after Trainer's own, so a folder that looks valid may not be.
+A kill may come between any two files, and TRL writes more files after Trainer's own: a folder that looks valid may not be.
 A checkpoint counts once its `COMPLETE` file, with the hash of every other file, is on disk: written and synced last.
 """
 

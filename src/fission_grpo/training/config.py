@@ -27,8 +27,8 @@ class FissionGRPOConfig(GRPOConfig):
         unanswered_failures, feedback_level, selection, escalation, max_attempts, refission: likewise.
         max_context_tokens: bound on x_corr; TRL has no bound on prompts.
         signal_filter: `outcome` zeroes the advantages of groups whose outcomes agree, `none` keeps TRL's.
-        success_threshold: with foreign reward functions, the (weighted, summed) reward from which a rollout is a success. One of
-            this and the trainer's `outcome_fn` is required.
+        success_threshold: with foreign reward functions, the (weighted, summed) reward from which a rollout is a success.
+            One of this and the trainer's `outcome_fn` is required.
     """
 
     recovery_generations: int = field(default=_SETTINGS.recovery_generations)

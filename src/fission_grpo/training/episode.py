@@ -183,7 +183,7 @@ class EpisodeTasks:
         return self._environment.snapshot(), tuple(self._environment.tools)
 
     def _continuation(self, task: Task, turn: int) -> tuple[ToolCall, ...] | None:
-        """What the reference does next from the environment's present state; None where the state is on none of its paths."""
+        """What the reference does next from the environment's present state; None where the state is not on its path."""
         reference = task.turns[turn].reference
         for done in range(len(reference), -1, -1):
             if self._environment.matches(self._milestone(task, turn, done)):

@@ -78,5 +78,29 @@ class MetricsCallback(TrainerCallback):
             sink(record)
 
 
+class BudgetCallback(TrainerCallback):
+    """Ends training at the first update past a budget of tokens processed: prefilled, sampled and trained.
+
+    Args:
+        budget: tokens.
+        spent: tokens that the run had processed before a resume.
+    """
+
+    def __init__(self, budget: int, spent: float = 0.0) -> None:
+        self._budget = budget
+        self.spent = spent
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        self.spent += sum(_named(logs or {}, "tokens/").values())
+        control.should_training_stop = control.should_training_stop or self.spent > self._budget
+
+
 def _named(logs: Mapping[str, Any], prefix: str) -> dict[str, float]:
     return {name.removeprefix(prefix): float(value) for name, value in logs.items() if name.startswith(prefix)}

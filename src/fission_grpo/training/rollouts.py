@@ -73,8 +73,8 @@ def prompt_of_row(row: dict[str, Any]) -> tuple[list[Message], list[Tool]]:
 def failure_of_row(rollout: Rollout) -> Failure | None:
     """The default `failure_fn`: for datasets without a live environment.
 
-    Kind and calls come from the text, the row's tools and, where the row has one, its `reference`. Its recovery is judged by the
-    user's own reward functions, which receive the row's columns again.
+    Kind and calls come from the text, the row's tools and, where the row has one, its `reference`. Its recovery is judged by
+    the user's own reward functions, which receive the row's columns again.
     """
     if rollout.outcome or rollout.reward is None:
         return None

@@ -1,7 +1,7 @@
 """Dataset rows <-> chat messages and tools.
 
-Arrow gives all dicts of a column the union of their keys, filled with None, so tool-call arguments and tool schemas cannot stand
-in it as they are. Arguments travel as JSON text (as in OpenAI's own format) and the tools of a row as one JSON text;
+Arrow gives all dicts of a column the union of their keys, filled with None, so tool-call arguments and tool schemas cannot
+stand in it as they are. Arguments travel as JSON text (as in OpenAI's own format) and the tools of a row as one JSON text;
 `messages_of` and `tools_of` also read rows that were built otherwise.
 """
 

@@ -63,6 +63,15 @@ class RunFolder:
         with (self.path / log).open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
+    def metrics(self) -> list[dict[str, Any]]:
+        """The log of updates so far."""
+        path = self.path / "metrics.jsonl"
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+    def tokens(self) -> float:
+        """Tokens processed so far: prefilled, sampled and trained."""
+        return sum(sum(record["tokens"].values()) for record in self.metrics())
+
     def offsets(self) -> dict[str, int]:
         """The present length of every log in bytes, as a checkpoint keeps it."""
         return {log: (self.path / log).stat().st_size if (self.path / log).exists() else 0 for log in LOGS}

@@ -10,6 +10,7 @@ import torch
 from peft import LoraConfig
 
 from fission_grpo.chat.template import ChatFormat
+from fission_grpo.environments.base import ComparableEnvironment
 from fission_grpo.environments.registry import make_environment
 from fission_grpo.errors import UserError
 from fission_grpo.fission import FissionSettings
@@ -23,7 +24,7 @@ from fission_grpo.tasks.task import Split, Task, load_tasks
 from fission_grpo.training import checkpoint
 from fission_grpo.training.config import FissionGRPOConfig
 from fission_grpo.training.episode import EpisodeTasks
-from fission_grpo.training.metrics import MetricsCallback, MetricSink
+from fission_grpo.training.metrics import BudgetCallback, MetricsCallback, MetricSink
 from fission_grpo.training.run_folder import RunFolder
 from fission_grpo.training.step import StepTasks
 from fission_grpo.training.trainer import FissionGRPOTrainer
@@ -48,13 +49,21 @@ def trainer_fields() -> set[str]:
     return {each.name for each in fields(FissionGRPOConfig)} - own
 
 
-def train(recipe: Recipe, run: Path, *, resume: bool = False, sinks: Sequence[MetricSink] = ()) -> None:
+def train(
+    recipe: Recipe,
+    run: Path,
+    *,
+    resume: bool = False,
+    sinks: Sequence[MetricSink] = (),
+    token_budget: int | None = None,
+) -> None:
     """Trains one run from its recipe, or continues it from its newest whole checkpoint.
 
     Args:
         recipe: as `load_recipe` gave it; on resume, as the run folder keeps it.
         run: the run folder.
         sinks: called with every update's metrics, beside the log.
+        token_budget: ends the run at its first update past so many tokens processed (docs/method.md, section 8.2).
 
     Raises:
         UserError: a mistake in the recipe, tasks, model or run folder; nothing was loaded or overwritten before it.
@@ -69,6 +78,8 @@ def train(recipe: Recipe, run: Path, *, resume: bool = False, sinks: Sequence[Me
         folder.cut_back(checkpoint.load_state(newest)["logs"])
     else:
         folder.cut_back({})
+    if token_budget is not None:
+        trainer.add_callback(BudgetCallback(token_budget, spent=folder.tokens()))
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     trainer.save_model(str(run / "model"))
 
@@ -108,7 +119,7 @@ def build_trainer(
     model, tokenizer = load_policy_model(recipe.model)
     chat = ChatFormat(tokenizer)
     reward = CompositeReward(RewardSettings(**recipe.reward.model_dump()))
-    environment = partial(make_environment, recipe.environment)
+    environment = partial(_comparable_environment, recipe.environment)
     granularity: StepTasks | EpisodeTasks
     if recipe.granularity == "step":
         granularity = StepTasks(tasks, environment, chat, reward, recipe.rollout.max_context_tokens)
@@ -131,6 +142,13 @@ def build_trainer(
     )
     trainer.extra_state = lambda: {"logs": folder.offsets()}
     return trainer
+
+
+def _comparable_environment(name: str) -> ComparableEnvironment:
+    environment = make_environment(name)
+    if not isinstance(environment, ComparableEnvironment):
+        raise UserError(f"environment: {name!r} cannot compare states; training needs its `matches` and `same_state`")
+    return environment
 
 
 def _lora(recipe: Recipe) -> LoraConfig | None:

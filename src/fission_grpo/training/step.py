@@ -1,4 +1,4 @@
-"""Step granularity: one instance is one assistant message of a task, with the live state before it (docs/method.md, section 6).
+"""Step granularity: one instance is one assistant message of a task, with the live state before it (docs/method.md, 6).
 
 `StepTasks` is to the trainer what a user's dataset and functions are: rows, a reward, an outcome, a failure function. Failed
 messages are executed from a fork of the state S before them, so that feedback can be the environment's real answer:
@@ -121,12 +121,10 @@ class StepTasks:
         diagnosis = classify_step(parsed.calls, parsed.error, results, instance.reference, instance.tools)
         if reached or diagnosis is None:
             return None
-        reference: tuple[ToolCall, ...] | None = instance.reference
-        if changed is not None:
-            reference = self._way_back(changed, instance)
-            if reference is None:
-                self.unrecoverable_in_one_step += 1
-                return None
+        reference = instance.reference if changed is None else self._way_back(changed, instance)
+        if reference is None:
+            self.unrecoverable_in_one_step += 1
+            return None
         return Failure(
             task_id=instance.task.id,
             scenario=instance.task.scenario,

@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
 from transformers import AutoTokenizer
-from trl import GRPOTrainer
 from trl.data_utils import is_conversational
+from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from fission_grpo.chat.template import ChatFormat
@@ -82,8 +82,8 @@ class FissionGRPOTrainer(GRPOTrainer):
     """A drop-in for `trl.GRPOTrainer`.
 
     Args:
-        model, reward_funcs, train_dataset, processing_class, peft_config, callbacks, rollout_func, ...: as in TRL. Rows may have a
-            column `tools` (JSON text or a list), rendered for that row alone, and `reference` (the reference calls).
+        model, reward_funcs, train_dataset, processing_class, peft_config, callbacks, rollout_func, ...: as in TRL. Rows may
+            have a column `tools` (JSON text or a list), rendered for that row alone, and `reference` (the reference calls).
         args: a `FissionGRPOConfig`.
         error_simulator: one simulator or several in order of preference; behind them always the leak guard and the fixed
             sentence. Default: the environment's own words, then the rules.
@@ -95,6 +95,10 @@ class FissionGRPOTrainer(GRPOTrainer):
     Raises:
         UserError: neither `outcome_fn` nor `success_threshold` is given; a tokenizer has no chat template.
     """
+
+    args: FissionGRPOConfig
+    num_generations: int
+    num_generations_eval: int
 
     def __init__(
         self,
@@ -131,10 +135,10 @@ class FissionGRPOTrainer(GRPOTrainer):
         self.extra_state: Callable[[], dict[str, Any]] = dict
         """What else belongs into a checkpoint (the run folder puts its log offsets here)."""
 
-    # --- one generation batch -------------------------------------------------------------------------------------------
+    # --- one generation batch ---
 
     def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
-        if not self.model.training:
+        if not self._in_training:
             output, _ = self._generate_batch(Batch(list(inputs), self.num_generations_eval))
             return output
         contexts = self._pop_contexts(rows=len(inputs) * self.accelerator.num_processes)
@@ -152,7 +156,7 @@ class FissionGRPOTrainer(GRPOTrainer):
             self._record(contexts, rollouts, output["advantages"])
             failed += failed_again if self.engine.settings.refission else []
         self._intercept(failed)
-        merged = merge_outputs(outputs, self._tokenizer.pad_token_id)
+        merged = merge_outputs(outputs, cast(int, self.processing_class.pad_token_id))
         self._count("tokens/trained", _trained_tokens(self._rows_that_matter(merged)))
         return merged
 
@@ -238,7 +242,7 @@ class FissionGRPOTrainer(GRPOTrainer):
     def _record(self, contexts: list[CorrectiveContext], rollouts: list[Rollout], advantages: Tensor) -> None:
         """Feeds the outcomes of the recovery groups to selection, escalation and the log."""
         results = gather_object([(each.text, each.reward, each.outcome) for each in rollouts])
-        weights = self.accelerator.gather(advantages).tolist()
+        weights: list[float] = cast(Tensor, self.accelerator.gather(advantages)).tolist()
         if not self.accelerator.is_main_process:
             return
         size = self.engine.settings.recovery_generations
@@ -262,15 +266,19 @@ class FissionGRPOTrainer(GRPOTrainer):
                 self._count(name, value)
         self._count("time/intercept_seconds", time.perf_counter() - started)
 
+    @property
+    def _in_training(self) -> bool:
+        return bool(cast(Any, self.model).training)
+
     def _local(self, rows: list[Any]) -> list[Any]:
         """This rank's share of something that lies in the ranks' joined order."""
         share = len(rows) // self.accelerator.num_processes
         return rows[self.accelerator.process_index * share :][:share]
 
     def _count(self, name: str, value: float) -> None:
-        self._metrics["train" if self.model.training else "eval"][name].append(float(value))
+        self._metrics["train" if self._in_training else "eval"][name].append(float(value))
 
-    # --- what TRL asks for on the way ---------------------------------------------------------------------------------------
+    # --- what TRL asks for on the way ---
 
     def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], Any, dict[str, Any]]:
         batch = self.batch
@@ -318,7 +326,7 @@ class FissionGRPOTrainer(GRPOTrainer):
         return [bool(outcome) for outcome in outcomes]
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
-        return super()._compute_loss(model, self._rows_that_matter(inputs) if self.model.training else inputs)
+        return super()._compute_loss(model, self._rows_that_matter(inputs) if self._in_training else inputs)
 
     def _rows_that_matter(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Leaves out rows of zero advantage where the loss cannot notice; its denominator stays that of the full batch."""
@@ -340,10 +348,10 @@ class FissionGRPOTrainer(GRPOTrainer):
             for key, value in inputs.items()
         }
 
-    # --- exact resume -------------------------------------------------------------------------------------------------------
+    # --- exact resume ---
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
-        return _EpochSampler(super()._get_train_sampler(dataset), self.args.seed)
+        return _EpochSampler(cast(RepeatSampler, super()._get_train_sampler(dataset)), self.args.seed)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
@@ -358,14 +366,14 @@ class FissionGRPOTrainer(GRPOTrainer):
     def _fission_state(self) -> dict[str, Any]:
         return {"engine": self.engine.state_dict(), "queue": self._queue.waiting, **self.extra_state()}
 
-    def train(self, resume_from_checkpoint: str | bool | None = None, **arguments: Any) -> Any:
+    def train(self, resume_from_checkpoint: str | bool | None = None, *arguments: Any, **named: Any) -> Any:
         """As in TRL; `True` resumes from the newest *whole* checkpoint of `output_dir`.
 
         Raises:
             UserError: there is none.
         """
         if resume_from_checkpoint is True:
-            newest = checkpoint.newest_complete(Path(self.args.output_dir))
+            newest = checkpoint.newest_complete(Path(str(self.args.output_dir)))
             if newest is None:
                 raise UserError(f"resume: no whole checkpoint in {self.args.output_dir}; start the run anew")
             resume_from_checkpoint = str(newest)
@@ -373,7 +381,7 @@ class FissionGRPOTrainer(GRPOTrainer):
             state = checkpoint.load_state(Path(resume_from_checkpoint))
             self.engine.load_state_dict(state["engine"])
             self._queue.waiting = state["queue"]
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **arguments)
+        return super().train(resume_from_checkpoint, *arguments, **named)
 
 
 class _EpochSampler(RepeatSampler):

@@ -1,0 +1,206 @@
+"""The trainer on the bundled policy and the real environment: contracts with TRL, and what fission promises."""
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
+
+from fission_grpo.errors import UserError
+from fission_grpo.fission import SignalFilter
+from fission_grpo.rollout.loading import load_policy_model
+from fission_grpo.simulators.fixed import FixedSimulator
+from fission_grpo.training.config import FissionGRPOConfig
+from fission_grpo.training.rollouts import CONTEXT_COLUMN
+from fission_grpo.training.trainer import WRAPPED, FissionGRPOTrainer
+
+BASE: dict[str, Any] = {
+    "use_cpu": True,
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "per_device_train_batch_size": 16,
+    "num_generations": 4,
+    "max_completion_length": 24,
+    "learning_rate": 1e-4,
+    "beta": 0.0,
+    "report_to": "none",
+    "save_strategy": "no",
+    "logging_steps": 1,
+    "disable_tqdm": True,
+}
+FISSION = {"recovery_generations": 4, "recovery_fraction": 0.5}
+
+
+def tool(name: str, *parameters: str) -> dict[str, Any]:
+    properties = {parameter: {"type": "string"} for parameter in parameters}
+    schema = {"type": "object", "properties": properties, "required": list(parameters)}
+    return {"type": "function", "function": {"name": name, "description": "", "parameters": schema}}
+
+
+def rows(count: int = 8) -> Dataset:
+    """A drop-in dataset in which every row has tools of its own."""
+    return Dataset.from_list(
+        [
+            {
+                "prompt": [{"role": "user", "content": f"Please open note{index}."}],
+                "tools": json.dumps([tool("cat" if index % 2 else "cd", "folder" if index % 3 else "file_name")]),
+                "reference": json.dumps([{"name": "cat", "arguments": {"file_name": f"note{index}"}}]),
+            }
+            for index in range(count)
+        ]
+    )
+
+
+def length_reward(completion_ids: list[list[int]], **_: Any) -> list[float]:
+    """Has variance in nearly every group, so that something is learnt."""
+    return [float(len(ids)) + (ids[0] % 7) / 7 for ids in completion_ids]
+
+
+def trainer_of(tmp_path: Path, dataset: Dataset | None = None, **arguments: Any) -> FissionGRPOTrainer:
+    model, tokenizer = load_policy_model("bundled")
+    settings = {**BASE, **FISSION, **arguments.pop("args", {})}
+    arguments.setdefault("outcome_fn", lambda completion_ids, **_: [False] * len(completion_ids))
+    return FissionGRPOTrainer(
+        model,
+        arguments.pop("reward_funcs", length_reward),
+        FissionGRPOConfig(output_dir=str(tmp_path), **settings),
+        processing_class=tokenizer,
+        train_dataset=dataset or rows(),
+        error_simulator=arguments.pop("error_simulator", FixedSimulator()),
+        **arguments,
+    )
+
+
+def test_trl_still_has_what_is_wrapped():
+    signatures = {name: list(inspect.signature(getattr(GRPOTrainer, name)).parameters) for name in WRAPPED}
+    assert signatures == {
+        "_generate_and_score_completions": ["self", "inputs"],
+        "_tokenize_prompts": ["self", "prompts"],
+        "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
+        "_compute_loss": ["self", "model", "inputs"],
+        "_get_train_sampler": ["self", "dataset"],
+        "_save_checkpoint": ["self", "model", "trial"],
+    }
+
+
+def test_without_recovery_it_is_trls_trainer(tmp_path: Path):
+    """Same seed, same rows, same weights: wrapping changes nothing where fission is off."""
+    model, tokenizer = load_policy_model("bundled")
+    plain_rows = rows().remove_columns(["tools", "reference"])
+    config = GRPOConfig(output_dir=str(tmp_path / "trl"), max_steps=2, seed=3, **BASE)
+    theirs = GRPOTrainer(model, length_reward, args=config, processing_class=tokenizer, train_dataset=plain_rows)
+    theirs.train()
+    ours = trainer_of(tmp_path / "ours", plain_rows, args={"max_steps": 2, "seed": 3, "recovery_fraction": 0.0})
+    ours.train()
+    for name, weights in theirs.model.state_dict().items():
+        torch.testing.assert_close(ours.model.state_dict()[name], weights, rtol=0, atol=1e-6, msg=name)
+
+
+def test_recovery_rows_hold_the_sampled_failure_byte_for_byte(tmp_path: Path):
+    trainer = trainer_of(tmp_path, args={"max_steps": 3})
+    seen: list[tuple[list[int], Any]] = []
+    generate = trainer._generate_and_score_completions
+
+    def watched(inputs: Any) -> Any:
+        output = generate(inputs)
+        if popped:
+            prompts = [
+                ids[mask.bool()].tolist() for ids, mask in zip(output["prompt_ids"], output["prompt_mask"], strict=True)
+            ]
+            seen.append((prompts, list(popped[-1])))
+        return output
+
+    popped: list[Any] = []
+    pop = trainer.engine.pop
+    trainer.engine.pop = lambda step, batch_rows: popped.append(pop(step, batch_rows)) or popped[-1]  # type: ignore[method-assign]
+    trainer._generate_and_score_completions = watched
+    trainer.train()
+    recovered = [(prompts, contexts) for prompts, contexts in seen if contexts]
+    assert recovered
+    for prompts, contexts in recovered:
+        assert len(contexts) == 2
+        for context in contexts:
+            failure = context.failure
+            start = [*failure.prompt_ids, *failure.completion_ids]
+            rows_of_context = [ids for ids in prompts if ids == list(context.prompt_ids)]
+            assert len(rows_of_context) == 4
+            assert rows_of_context[0][: len(start)] == start
+            assert FixedSimulator().diagnose([failure])[0].text in trainer.chat.decode(rows_of_context[0])
+
+
+def test_every_row_is_rendered_with_its_own_tools(tmp_path: Path):
+    trainer = trainer_of(tmp_path, args={"max_steps": 1})
+    rendered: list[str] = []
+    tokenize = trainer._tokenize_prompts
+
+    def watched(prompts: Any) -> Any:
+        ids, images, fields = tokenize(prompts)
+        for prompt, each in zip(prompts, ids, strict=True):
+            number = int(prompt[0]["content"].rstrip(".")[-1])
+            name, parameter = "cat" if number % 2 else "cd", "folder" if number % 3 else "file_name"
+            text = trainer.processing_class.decode(each)
+            assert f"{name}({parameter})" in text
+            rendered.append(text)
+        return ids, images, fields
+
+    trainer._tokenize_prompts = watched
+    trainer.train()
+    assert len(rendered) == 16
+
+
+def test_siblings_can_get_different_verdicts(tmp_path: Path):
+    groups: list[dict[str, Any]] = []
+
+    def alternating(completion_ids: list[list[int]], **columns: Any) -> list[bool]:
+        recovering = columns[CONTEXT_COLUMN][0] is not None
+        return [recovering and index % 2 == 0 for index in range(len(completion_ids))]
+
+    trainer = trainer_of(tmp_path, args={"max_steps": 3}, outcome_fn=alternating, record_group=groups.append)
+    trainer.train()
+    assert groups
+    assert all([each["outcome"] for each in group["recoveries"]] == [True, False, True, False] for group in groups)
+
+
+@pytest.mark.parametrize("signal_filter", list(SignalFilter))
+def test_all_failed_groups_have_no_phantom_gradient(tmp_path: Path, signal_filter: SignalFilter):
+    """A shaped reward has variance where all failed: under the filter such groups must not move the policy."""
+    trainer = trainer_of(tmp_path, args={"max_steps": 1, "signal_filter": signal_filter.value, "weight_decay": 0.0})
+    before = {name: weights.clone() for name, weights in trainer.model.state_dict().items()}
+    trainer.train()
+    moved = any(not torch.equal(before[name], weights) for name, weights in trainer.model.state_dict().items())
+    assert moved is (signal_filter is SignalFilter.NONE)
+
+
+def test_rows_without_advantage_leave_the_loss_as_it_is(tmp_path: Path):
+    trainer = trainer_of(tmp_path, args={"recovery_fraction": 0.0})
+    trainer.model.train()
+    batch = trainer._generate_and_score_completions([row for row in rows(4) for _ in range(4)])
+    batch["advantages"][::3] = 0.0
+    trainer.current_gradient_accumulation_steps = 1
+    smaller = trainer._rows_that_matter(batch)
+    assert len(smaller["advantages"]) < len(batch["advantages"])
+    gradients = []
+    for inputs in (batch, smaller):
+        trainer.model.zero_grad()
+        GRPOTrainer._compute_loss(trainer, trainer.model, inputs).backward()
+        gradients.append([parameter.grad.clone() for parameter in trainer.model.parameters()])
+    for whole, part in zip(*gradients, strict=True):
+        torch.testing.assert_close(whole, part, rtol=1e-4, atol=1e-6)
+
+
+def test_a_foreign_reward_needs_a_definition_of_success(tmp_path: Path):
+    with pytest.raises(UserError, match=r"success_threshold: not set; .*outcome_fn"):
+        trainer_of(tmp_path, outcome_fn=None)
+
+
+def test_success_threshold_decides_without_an_outcome_function(tmp_path: Path):
+    groups: list[dict[str, Any]] = []
+    arguments = {"args": {"max_steps": 3, "success_threshold": 20.0}, "outcome_fn": None, "record_group": groups.append}
+    trainer_of(tmp_path, **arguments).train()
+    assert groups
+    for group in groups:
+        assert all(each["outcome"] == (each["reward"] >= 20.0) for each in group["recoveries"])

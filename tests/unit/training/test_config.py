@@ -1,0 +1,49 @@
+"""What cannot work is said in one sentence, before a model is loaded."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fission_grpo.errors import UserError
+from fission_grpo.training.config import FissionGRPOConfig
+
+
+def config(tmp_path: Path, **settings: Any) -> FissionGRPOConfig:
+    base = {
+        "use_cpu": True,
+        "bf16": False,
+        "per_device_train_batch_size": 16,
+        "num_generations": 4,
+        "recovery_generations": 4,
+    }
+    return FissionGRPOConfig(output_dir=str(tmp_path), **{**base, **settings})
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"recovery_fraction": 0.3}, r"recovery_fraction: 0\.3 of 16 rows is 5, .* multiple of recovery_generations \(4\)"),
+        (
+            {"recovery_generations": 8, "recovery_fraction": 0.5, "num_generations": 16},
+            r"leaves 8 of 16 rows .* num_generations",
+        ),
+        ({"recovery_fraction": 1.5}, r"recovery_fraction: 1\.5 found"),
+        ({"recovery_generations": 1}, r"recovery_generations: 1 found, 2 or more"),
+        ({"signal_filter": "outcom"}, r"signal_filter: 'outcom' found, allowed: none, outcome; did you mean 'outcome'\?"),
+        ({"pool_order": "stack"}, r"pool_order: 'stack' found, allowed: lifo, fifo"),
+        ({"save_total_limit": 1}, r"save_total_limit: 1 found, 2 or more"),
+        ({"num_iterations": 2, "save_steps": 3}, r"save_steps: 3 found, a multiple of 2"),
+    ],
+)
+def test_says_what_is_wrong(tmp_path: Path, settings: dict[str, Any], said: str):
+    with pytest.raises(UserError, match=said):
+        config(tmp_path, **settings)
+
+
+def test_every_setting_of_fission_reaches_the_engine(tmp_path: Path):
+    settings = config(
+        tmp_path, recovery_fraction=0.25, pool_order="fifo", selection=True, feedback_level=1
+    ).fission_settings()
+    assert (settings.recovery_fraction, settings.pool_order.value, settings.selection) == (0.25, "fifo", True)
+    assert settings.feedback_level.name == "KIND"
