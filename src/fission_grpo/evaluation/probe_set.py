@@ -47,8 +47,9 @@ class ErrorContext:
 
     @property
     def id(self) -> str:
-        """Identity by content."""
-        return hashlib.sha256(dump_context(self).encode()).hexdigest()[:16]
+        """Identity by content, whoever's failure it is."""
+        content = _CONTEXT.dump_python(self, mode="json", exclude={"source"})
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 _CONTEXT = TypeAdapter(ErrorContext)
@@ -80,10 +81,10 @@ def contexts_of_careless_calls(tasks: Iterable[Task], make_environment: Callable
 
 
 def select_contexts(contexts: Sequence[ErrorContext], size: int, seed: int = 0) -> list[ErrorContext]:
-    """At most `size` contexts, drawn round robin over the scenarios, so that none of them dominates."""
-    generator = random.Random(seed)
+    """At most `size` distinct contexts, drawn round robin over the scenarios, so that none of them dominates."""
+    distinct = _distinct(contexts)
     by_scenario: dict[str, list[ErrorContext]] = defaultdict(list)
-    for context in generator.sample(contexts, len(contexts)):
+    for context in random.Random(seed).sample(distinct, len(distinct)):
         by_scenario[context.task.scenario].append(context)
     chosen: list[ErrorContext] = []
     while by_scenario and len(chosen) < size:
@@ -163,7 +164,10 @@ def _digest(lines: Sequence[str]) -> str:
 
 
 def _distinct(contexts: Iterable[ErrorContext]) -> list[ErrorContext]:
-    return list({context.id: context for context in contexts}.values())
+    by_id: dict[str, ErrorContext] = {}
+    for context in contexts:
+        by_id.setdefault(context.id, context)
+    return list(by_id.values())
 
 
 def _context_of_failure(trajectory: Trajectory, task: Task) -> ErrorContext | None:

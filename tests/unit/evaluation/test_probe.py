@@ -151,3 +151,10 @@ def test_selection_is_spread_over_the_scenarios() -> None:
     assert len({context.task.scenario for context in chosen}) == 3
     assert chosen == select_contexts(contexts, 3, seed=1) and len(select_contexts(contexts, 99)) == 6
     assert len({context.id for context in select_contexts(contexts, 5)}) == 5
+
+
+def test_a_failure_that_equals_an_injected_one_counts_once() -> None:
+    failures = failures_of(ScriptedPolicy(stubborn), TASKS)
+    chosen = select_contexts([*failures, *contexts_of_careless_calls(TASKS, make)], 99)
+    assert len(chosen) == len(failures) == 6
+    assert {context.source for context in chosen} == {"policy"}
