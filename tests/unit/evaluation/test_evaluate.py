@@ -1,6 +1,7 @@
 """Evaluation in the world of doors."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scripted import CharacterChat, Doors, ScriptedPolicy, careful, door_task, stubborn
@@ -15,7 +16,7 @@ from fission_grpo.tasks.task import Task
 TASKS = [door_task(0), door_task(1, ["red"], ["open_hazard"]), door_task(2, ["blue"], [])]
 
 
-def run(policy: ScriptedPolicy, tasks: list[Task], **settings: object) -> EvaluationResult:
+def run(policy: ScriptedPolicy, tasks: list[Task], **settings: Any) -> EvaluationResult:
     return evaluate(policy, CharacterChat(), tasks, lambda task: Doors(), max_new_tokens=300, **settings)
 
 
@@ -42,8 +43,12 @@ def test_waves_do_not_change_what_is_played(monkeypatch: pytest.MonkeyPatch) -> 
     whole = run(ScriptedPolicy(careful), TASKS, samples=3)
     monkeypatch.setattr(evaluate_module, "WAVE", 2)
     calls: list[tuple[int, int]] = []
+
+    def note(done: int, of_all: int) -> None:
+        calls.append((done, of_all))
+
     policy = ScriptedPolicy(careful)
-    waves = run(policy, TASKS, samples=3, progress=lambda *done: calls.append(done))
+    waves = run(policy, TASKS, samples=3, progress=note)
     assert waves.records == whole.records
     assert calls == [(2, 9), (4, 9), (6, 9), (8, 9), (9, 9)]
     assert len({sampling.seed for sampling in policy.samplings}) == len(policy.samplings)

@@ -81,8 +81,9 @@ def test_malformed_text_ends_the_turn_or_is_answered() -> None:
     limits = EpisodeLimits(answer_format_errors=True)
     policy = replies('<tool_call>{"name": "unlock"', calling(UNLOCK, enter("red")))
     answered = play(policy, door_task(doors=["red"]), limits=limits)[0]
-    assert answered.solved
-    assert answered.messages[3] == {"role": "user", "content": answered.steps[0].format_error.detail}
+    error = answered.steps[0].format_error
+    assert answered.solved and error is not None
+    assert answered.messages[3] == {"role": "user", "content": error.detail}
     assert {step.turn for step in answered.steps} == {0}
 
 
@@ -123,6 +124,7 @@ def test_recoveries_go_on_from_a_fork() -> None:
     starts = []
     for _ in range(2):
         environment = Doors()
+        assert point.snapshot is not None
         environment.restore(point.snapshot)
         starts.append(EpisodeStart(door_task(doors=["red"]), environment, failed.messages[:4], point.prompt_ids))
     recovered, given_up = play(replies(calling(UNLOCK, enter("red")), "I can not."), *starts)

@@ -1,5 +1,7 @@
 """The decoding loop against transformers' own `generate` and against plain forward passes."""
 
+from typing import Any
+
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
@@ -51,7 +53,7 @@ def test_greedy_equals_generate(model: PreTrainedModel) -> None:
     prompts = random_prompts(9)
     completions = policy_on(model, batch_size=4).generate(prompts, GREEDY)
     for prompt, completion in zip(prompts, completions, strict=True):
-        reference = model.generate(
+        reference: torch.Tensor = model.generate(  # pyright: ignore[reportCallIssue]
             torch.tensor([prompt]), max_new_tokens=12, do_sample=False, eos_token_id=END, pad_token_id=0
         )
         assert list(completion.ids) == reference[0, len(prompt) :].tolist()
@@ -144,9 +146,14 @@ def test_reused_prefixes_change_nothing(model: PreTrainedModel, prefix_bytes: in
 
 
 def test_reused_prefixes_are_not_computed_again(model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    policy, widths = policy_on(model), []
-    forward = model.forward
-    monkeypatch.setattr(model, "forward", lambda **inputs: widths.append(inputs["input_ids"].shape[1]) or forward(**inputs))
+    policy, forward = policy_on(model), model.forward
+    widths: list[int] = []
+
+    def watched(**inputs: Any) -> Any:
+        widths.append(inputs["input_ids"].shape[1])
+        return forward(**inputs)
+
+    monkeypatch.setattr(model, "forward", watched)
     prompt = random_prompts(1, longest=30)[0] * 5
     with policy.reusing_prefixes():
         completion = policy.generate([prompt], GREEDY)[0]
@@ -161,11 +168,9 @@ def test_reused_prefixes_are_not_computed_again(model: PreTrainedModel, monkeypa
 
 def test_a_model_with_sliding_windows(model: PreTrainedModel) -> None:
     torch.manual_seed(0)
-    config = Qwen3Config(
-        **{**model.config.to_dict(), "use_sliding_window": True, "sliding_window": 6, "max_window_layers": 1}
-    )
-    config.layer_types = ["full_attention", "sliding_attention"]
-    sliding = Qwen3ForCausalLM(config).eval()
+    settings: dict[str, Any] = model.config.to_dict()
+    settings |= {"use_sliding_window": True, "sliding_window": 6, "layer_types": ["full_attention", "sliding_attention"]}
+    sliding = Qwen3ForCausalLM(Qwen3Config(**settings)).eval()
     check_greedy(sliding)
 
 
