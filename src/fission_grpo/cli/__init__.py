@@ -1,0 +1,49 @@
+"""The command `fission`: one file a command group, no logic of its own, and nothing heavy imported before a command runs.
+
+Exit status: 0 done, 1 something is missing (`doctor`), 2 a mistake of the user, 130 stopped by Ctrl-C.
+"""
+
+import errno
+import sys
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from fission_grpo.cli.doctor import doctor
+from fission_grpo.cli.quickstart import quickstart
+from fission_grpo.cli.report import report
+from fission_grpo.cli.tasks import app as tasks
+from fission_grpo.cli.train import resume, train
+from fission_grpo.errors import UserError
+
+app = typer.Typer(
+    name="fission",
+    help="Teach tool-using language models to recover from failed calls: Fission-GRPO.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (quickstart, train, resume, report, doctor):
+    app.command()(command)
+app.add_typer(tasks, name="tasks")
+
+
+def main() -> None:
+    """Runs the command line. A mistake of the user is one sentence; anything else keeps its traceback."""
+    try:
+        app()
+    except UserError as error:
+        fail(str(error))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        fail(f"the disk is full ({error.filename or 'while writing'}): free some space; `fission resume RUN` then continues")
+
+
+def fail(sentence: str) -> None:
+    """Says what is wrong on standard error, and exits with status 2."""
+    Console(stderr=True).print(f"[bold red]Error:[/] [red]{escape(sentence)}[/]", soft_wrap=True, highlight=False)
+    sys.exit(2)

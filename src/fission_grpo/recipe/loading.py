@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Collection, Sequence
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, cast
@@ -130,8 +131,13 @@ _EXPECTED = {
 """What a user would say, by pydantic's error type; pydantic's own words stand in for the rest."""
 
 
+@cache  # reads the metadata of every package installed
+def _registered(group: str) -> tuple[str, ...]:
+    return tuple(sorted(point.name for point in entry_points(group=group)))
+
+
 def _check_registered(source: str, key: str, name: str, group: str) -> None:
-    known = sorted(point.name for point in entry_points(group=group))
+    known = _registered(group)
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"registered are {', '.join(known) or 'none'}"

@@ -207,7 +207,7 @@ class Recipe(Section):
     evaluation: EvaluationSection = EvaluationSection()
     """Evaluation during and after training."""
     trainer: dict[str, Any] = DEFAULT_BATCH
-    """Passed to TRL's `GRPOConfig` as it is: learning rate, `max_steps`, `report_to`, ... Without any batch size: 128 rows."""
+    """Passed to TRL's `GRPOConfig` as it is: learning rate, `max_steps`, `report_to`, ... No batch size: 128 rows."""
 
     @property
     def generations(self) -> int:

@@ -2,54 +2,43 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fission_grpo.errors import UserError
+from fission_grpo.evaluation.metrics import Ratio
+from fission_grpo.evaluation.records import EpisodeRecord, load_records, pool_failures, pool_metrics
 from fission_grpo.recipe import Recipe, load_recipe
 
-EVALUATION_FILE = "evaluation.json"
+EVALUATION_FILE = "evaluation.jsonl"
+"""In a run folder: the episodes of the trained policy on held-out tasks."""
+START_FILE = "evaluation_start.jsonl"
+"""In a run folder: the same for the policy that the run started from."""
 METHOD_TITLES = {"fission": "Fission-GRPO", "grpo": "GRPO"}
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """A rate that keeps its counts.
-
-    >>> str(Ratio(367, 600)), str(Ratio(0, 0))
-    ('0.612 (367/600)', '- (0/0)')
-    """
-
-    numerator: int
-    denominator: int
-
-    @property
-    def value(self) -> float | None:
-        return self.numerator / self.denominator if self.denominator else None
-
-    def __str__(self) -> str:
-        shown = "-" if self.value is None else f"{self.value:.3f}"
-        return f"{shown} ({self.numerator}/{self.denominator})"
+START_TITLE = "Start"
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One policy on one set of tasks.
-
-    Attributes:
-        label: row of the table.
-        metrics: by the keys of `definitions.METRICS`.
-        failures: number of failed messages by failure kind.
-        episodes: episodes played; failures are compared per episode.
-        settings: tasks, samples, temperature and seed, as key and value.
-    """
+    """One policy on one set of tasks."""
 
     label: str
-    metrics: Mapping[str, Ratio]
-    failures: Mapping[str, int] = field(default_factory=dict[str, int])
-    episodes: int = 0
-    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    records: Sequence[EpisodeRecord]
+
+    @cached_property
+    def metrics(self) -> Mapping[str, Ratio]:
+        return pool_metrics(self.records)
+
+    @cached_property
+    def failures(self) -> Mapping[str, int]:
+        return pool_failures(self.records)
+
+    @property
+    def episodes(self) -> int:
+        """Episodes that count: those whose infrastructure failed do not."""
+        return sum(not record.masked for record in self.records)
 
 
 @dataclass(frozen=True)
@@ -59,6 +48,8 @@ class Run:
     Attributes:
         steps: the lines of `metrics.jsonl`.
         groups: the lines of `trajectories/fission_groups.jsonl`.
+        start: the policy it started from, where that was evaluated.
+        evaluation: the trained policy, likewise.
     """
 
     label: str
@@ -67,11 +58,8 @@ class Run:
     versions: Mapping[str, str]
     steps: Sequence[Mapping[str, Any]]
     groups: Sequence[Mapping[str, Any]]
+    start: Evaluation | None
     evaluation: Evaluation | None
-
-    @property
-    def training_seconds(self) -> float:
-        return sum(float(step.get("seconds") or 0.0) for step in self.steps)
 
 
 def load_runs(paths: Sequence[Path]) -> list[Run]:
@@ -82,54 +70,7 @@ def load_runs(paths: Sequence[Path]) -> list[Run]:
     """
     runs = [_load_run(path) for path in paths]
     titles = [run.label for run in runs]
-    return [
-        run if titles.count(run.label) == 1 else replace(run, label=f"{run.label} ({run.path.resolve().name})")
-        for run in runs
-    ]
-
-
-def save_evaluation(evaluation: Evaluation, path: Path) -> None:
-    """Writes an evaluation as JSON, ratios as `[numerator, denominator]`."""
-    record = {
-        "label": evaluation.label,
-        "metrics": {name: [ratio.numerator, ratio.denominator] for name, ratio in evaluation.metrics.items()},
-        "failures": dict(evaluation.failures),
-        "episodes": evaluation.episodes,
-        "settings": dict(evaluation.settings),
-    }
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-def load_evaluation(path: Path) -> Evaluation:
-    """Reads what `save_evaluation` wrote.
-
-    Raises:
-        UserError: the file is broken.
-    """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        ratios = {name: Ratio(*counts) for name, counts in record.pop("metrics").items()}
-        return Evaluation(metrics=ratios, **record)
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"evaluation {path}: not readable ({error}); delete it and evaluate again") from error
-
-
-def _load_run(path: Path) -> Run:
-    recipe_file = path / "recipe.yaml"
-    if not recipe_file.is_file():
-        raise UserError(f"run {path}: no run folder, it has no recipe.yaml; `fission train RECIPE --run {path}` makes one")
-    recipe = load_recipe(recipe_file)
-    evaluation = path / EVALUATION_FILE
-    versions = path / "versions.json"
-    return Run(
-        label=METHOD_TITLES[recipe.method],
-        path=path,
-        recipe=recipe,
-        versions=json.loads(versions.read_text(encoding="utf-8")) if versions.is_file() else {},
-        steps=read_jsonl(path / "metrics.jsonl"),
-        groups=read_jsonl(path / "trajectories" / "fission_groups.jsonl"),
-        evaluation=load_evaluation(evaluation) if evaluation.is_file() else None,
-    )
+    return [run if titles.count(run.label) == 1 else _relabelled(run) for run in runs]
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -148,3 +89,31 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
         except ValueError as error:
             raise UserError(f"log {path}, line {number}: not readable as JSON ({error})") from error
     return records
+
+
+def _load_run(path: Path) -> Run:
+    recipe_file = path / "recipe.yaml"
+    if not recipe_file.is_file():
+        raise UserError(f"run {path}: no run folder, it has no recipe.yaml; `fission train RECIPE --run {path}` makes one")
+    recipe = load_recipe(recipe_file)
+    label = METHOD_TITLES[recipe.method]
+    versions = path / "versions.json"
+    return Run(
+        label=label,
+        path=path,
+        recipe=recipe,
+        versions=json.loads(versions.read_text(encoding="utf-8")) if versions.is_file() else {},
+        steps=read_jsonl(path / "metrics.jsonl"),
+        groups=read_jsonl(path / "trajectories" / "fission_groups.jsonl"),
+        start=_evaluation(START_TITLE, path / START_FILE),
+        evaluation=_evaluation(label, path / EVALUATION_FILE),
+    )
+
+
+def _evaluation(label: str, path: Path) -> Evaluation | None:
+    return Evaluation(label, load_records(path)) if path.is_file() else None
+
+
+def _relabelled(run: Run) -> Run:
+    label = f"{run.label} ({run.path.resolve().name})"
+    return replace(run, label=label, evaluation=run.evaluation and replace(run.evaluation, label=label))

@@ -1,7 +1,9 @@
-"""What every published number means. The texts stand beside the numbers in every report (docs/method.md, section 7)."""
+"""Which numbers are published, what they are called, and which way is better."""
 
 from dataclasses import dataclass
 from typing import Literal
+
+from fission_grpo.evaluation.metrics import METRICS as MEASURES
 
 
 @dataclass(frozen=True)
@@ -9,48 +11,34 @@ class MetricDefinition:
     """A metric of an evaluation.
 
     Attributes:
-        key: its name in the evaluation's results.
+        key: its name in `evaluation.metrics`.
         title: its name in tables.
-        meaning: numerator and denominator in one sentence.
         better: the direction of improvement.
     """
 
     key: str
     title: str
-    meaning: str
-    better: Literal["higher", "lower"]
+    better: Literal["higher", "lower"] = "higher"
+
+    @property
+    def meaning(self) -> str:
+        """Numerator and denominator in words: what the function that counts them says of itself."""
+        return " ".join((MEASURES[self.key].__doc__ or "").split())
+
+    @property
+    def arrow(self) -> str:
+        return "↑" if self.better == "higher" else "↓"
 
 
 METRICS = (
-    MetricDefinition(
-        "solved", "solved", "episodes whose every turn ended with state and results right, of all episodes", "higher"
-    ),
-    MetricDefinition(
-        "hidden_hazards_solved",
-        "hidden hazards solved",
-        "solved episodes, of those whose task holds a hazard that the prompt does not show",
-        "higher",
-    ),
-    MetricDefinition(
-        "recovery_rate_turn",
-        "recovery (turn)",
-        "turns that are right at their end, of the turns in which a call erred, with all earlier turns right and something "
-        "to be done in this one",
-        "higher",
-    ),
-    MetricDefinition(
-        "recovery_rate_task", "recovery (task)", "solved episodes, of the episodes in which a call erred", "higher"
-    ),
-    MetricDefinition(
-        "recovery_rate_call",
-        "recovery (call)",
-        "erred calls after which the same tool succeeds within the turn, of all erred calls",
-        "higher",
-    ),
-    MetricDefinition(
-        "repeat_rate", "repeats", "erred calls followed by an equal call that errs again, of all erred calls", "lower"
-    ),
-    MetricDefinition("error_rate", "errors", "calls that the environment answered with an error, of all calls", "lower"),
+    MetricDefinition("solved", "solved"),
+    MetricDefinition("hidden_hazards_solved", "hidden hazards solved"),
+    MetricDefinition("hazard_free_solved", "hazard-free solved"),
+    MetricDefinition("recovery_rate_turn", "recovery (turn)"),
+    MetricDefinition("recovery_rate_task", "recovery (task)"),
+    MetricDefinition("recovery_rate_call", "recovery (call)"),
+    MetricDefinition("repeat_rate", "repeats", better="lower"),
+    MetricDefinition("error_rate", "errors", better="lower"),
 )
 
 CURVES = {

@@ -13,7 +13,7 @@ from fission_grpo.recipe import dump_recipe
 from fission_grpo.reports.data import Evaluation, Run
 from fission_grpo.reports.definitions import CURVES
 from fission_grpo.reports.plots import colours_of, failure_bars, learning_curves
-from fission_grpo.reports.tables import comparison_rows
+from fission_grpo.reports.tables import Comparison
 
 TAIL_MESSAGES = 4
 """Messages of the dialogue shown before the failed one; the rest is folded away."""
@@ -33,6 +33,13 @@ class Report:
     evaluations: Sequence[Evaluation]
     runs: Sequence[Run]
     notes: Sequence[str] = ()
+
+
+def run_report(runs: Sequence[Run], title: str = "Fission-GRPO: report", notes: Sequence[str] = ()) -> Report:
+    """The report of some runs: where they started (once, when all started from the same), then each trained policy."""
+    starts = [run.start for run in runs if run.start is not None]
+    trained = [run.evaluation for run in runs if run.evaluation is not None]
+    return Report(title, [*starts[:1], *trained] if trained else [], runs, notes)
 
 
 def write_report(report: Report, path: Path) -> None:
@@ -55,7 +62,7 @@ def render_report(report: Report) -> str:
     # Markup marks as safe what matplotlib drew: it escapes the text that it draws, and labels come from us.
     return environment.get_template("report.html").render(
         report=report,
-        rows=comparison_rows(report.evaluations),
+        comparison=Comparison(report.evaluations),
         colours=colours_of(labels),
         curves=Markup(learning_curves(report.runs)),
         curve_meanings=CURVES,

@@ -33,7 +33,7 @@ class ProgressSink(Protocol):
 class _Run:
     """What is known of one run: its recent updates, newest last."""
 
-    total: int
+    total: int | None
     recent: deque[Mapping[str, Any]] = field(default_factory=lambda: deque[Mapping[str, Any]](maxlen=WINDOW))
     note: str = "starting"
 
@@ -49,7 +49,12 @@ class _Run:
         seconds = self.mean("seconds")
         if seconds is None:
             return self.note
+        if self.total is None:
+            return "-"
         return duration(seconds * max(0, self.total - self.step))
+
+    def progress(self) -> str:
+        return f"{self.step}/{self.total or '?'}"
 
 
 class ProgressDisplay:
@@ -63,9 +68,9 @@ class ProgressDisplay:
     Fission-GRPO  step 1/2  reward 0.500  outcome 0.250  left 2s
     """
 
-    def __init__(self, runs: Mapping[str, int], console: Console | None = None) -> None:
+    def __init__(self, runs: Mapping[str, int | None], console: Console | None = None) -> None:
         """Args:
-        runs: total updates of every run, by its label.
+        runs: total updates of every run, by its label; None where that is not known beforehand.
         """
         self._runs = {label: _Run(total) for label, total in runs.items()}
         self._console = console or Console()
@@ -106,12 +111,12 @@ class ProgressDisplay:
         for label, run in self._runs.items():
             bar = ProgressBar(total=run.total, completed=run.step, width=24)
             values = [_number(name, run.mean(name)) for name in COLUMNS]
-            table.add_row(label, f"{run.step}/{run.total}", bar, *values, run.remaining())
+            table.add_row(label, run.progress(), bar, *values, run.remaining())
         return table
 
     def _line(self, label: str, run: _Run) -> str:
         shown = [f"{title} {_number(name, run.mean(name))}" for name, title in COLUMNS.items() if run.mean(name) is not None]
-        return "  ".join([label, f"step {run.step}/{run.total}", *shown, f"left {run.remaining()}"])
+        return "  ".join([label, f"step {run.progress()}", *shown, f"left {run.remaining()}"])
 
 
 def duration(seconds: float) -> str:

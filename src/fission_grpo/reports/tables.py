@@ -1,83 +1,100 @@
-"""The comparison table: policies by metrics, every rate with its numerator and denominator."""
+"""The comparison table: every rate of every policy with its numerator and denominator, and a difference with interval."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
 
-from fission_grpo.reports.data import Evaluation, Ratio
+from fission_grpo.evaluation.metrics import Ratio
+from fission_grpo.evaluation.statistics import Difference, paired_difference
+from fission_grpo.reports.data import Evaluation
 from fission_grpo.reports.definitions import METRICS, MetricDefinition
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One rate of one policy.
+class Row:
+    """One metric over all policies: the table is turned, since metrics are many and policies few.
 
     Attributes:
-        ratio: None where the evaluation did not measure it.
-        best: no other row of the table does better.
+        ratios: one a policy.
+        difference: the last policy minus the one before it, over the same tasks; None where there is only one.
     """
 
-    ratio: Ratio | None
-    best: bool
+    metric: MetricDefinition
+    ratios: tuple[Ratio, ...]
+    difference: Difference | None = None
 
-    def __str__(self) -> str:
-        return "-" if self.ratio is None else str(self.ratio)
+    @property
+    def change(self) -> str:
+        """The difference with its interval, as text."""
+        if self.difference is None or self.difference.difference != self.difference.difference:
+            return "-"
+        interval = self.difference.interval
+        return f"{self.difference.difference:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval of the difference leaves out zero."""
+        return self.difference is not None and (self.difference.interval.low > 0 or self.difference.interval.high < 0)
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the difference goes the right way."""
+        return self.difference is not None and (self.difference.difference > 0) == (self.metric.better == "higher")
 
 
 @dataclass(frozen=True)
-class Row:
-    """One metric over all policies: the table is turned, since metrics are many and policies few."""
+class Comparison:
+    """The table of some evaluations, the same tasks for all."""
 
-    metric: MetricDefinition
-    cells: tuple[Cell, ...]
+    evaluations: Sequence[Evaluation]
+
+    @property
+    def change_title(self) -> str | None:
+        """Head of the column of differences, or None where there is nothing to compare."""
+        if len(self.evaluations) < 2:
+            return None
+        before, last = self.evaluations[-2:]
+        return f"{last.label} - {before.label}"
+
+    def rows(self) -> list[Row]:
+        """One a metric. Intervals are 95% by bootstrap over scenarios; with one seed they hold for that seed alone."""
+        return [self._row(metric) for metric in METRICS]
+
+    def _row(self, metric: MetricDefinition) -> Row:
+        ratios = tuple(evaluation.metrics.get(metric.key, Ratio()) for evaluation in self.evaluations)
+        if len(self.evaluations) < 2:
+            return Row(metric, ratios)
+        before, last = self.evaluations[-2:]
+        return Row(metric, ratios, paired_difference([last.records], [before.records], metric.key))
 
 
-def comparison_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
-    """The rows of the table; metrics that no evaluation measured are left out."""
-    rows: list[Row] = []
-    for metric in METRICS:
-        ratios = [evaluation.metrics.get(metric.key) for evaluation in evaluations]
-        if any(ratio is not None for ratio in ratios):
-            best = _best(metric, ratios)
-            rows.append(Row(metric, tuple(Cell(ratio, _is(ratio, best)) for ratio in ratios)))
-    return rows
-
-
-def rich_table(evaluations: Sequence[Evaluation]) -> Table:
-    """The table for a terminal: the best of a row in bold green."""
+def rich_table(comparison: Comparison) -> Table:
+    """The table for a terminal; a difference whose interval leaves out zero is green or red."""
     table = Table(header_style="bold", show_edge=False, pad_edge=False)
     table.add_column("")
-    for evaluation in evaluations:
+    for evaluation in comparison.evaluations:
         table.add_column(evaluation.label, justify="right")
-    for row in comparison_rows(evaluations):
-        cells = [f"[bold green]{cell}[/]" if cell.best and len(row.cells) > 1 else str(cell) for cell in row.cells]
-        table.add_row(f"{row.metric.title} [dim]{_arrow(row.metric)}[/]", *cells)
+    if comparison.change_title is not None:
+        table.add_column(f"{comparison.change_title} [dim](95%)[/]", justify="right")
+    for row in comparison.rows():
+        cells = [str(ratio) for ratio in row.ratios]
+        if row.difference is not None:
+            colour = ("green" if row.is_better else "red") if row.is_clear else "default"
+            cells.append(f"[{colour}]{row.change.replace('[', chr(92) + '[')}[/]")
+        table.add_row(f"{row.metric.title} [dim]{row.metric.arrow}[/]", *cells)
     return table
 
 
-def markdown_table(evaluations: Sequence[Evaluation]) -> str:
-    """The table for a README: the best of a row in bold."""
-    lines = [
-        "| | " + " | ".join(evaluation.label for evaluation in evaluations) + " |",
-        "|---|" + "--:|" * len(evaluations),
-    ]
-    for row in comparison_rows(evaluations):
-        cells = [f"**{cell}**" if cell.best and len(row.cells) > 1 else str(cell) for cell in row.cells]
-        lines.append(f"| {row.metric.title} {_arrow(row.metric)} | " + " | ".join(cells) + " |")
+def markdown_table(comparison: Comparison) -> str:
+    """The table for a README; a difference whose interval leaves out zero is bold."""
+    heads = [evaluation.label for evaluation in comparison.evaluations]
+    if comparison.change_title is not None:
+        heads.append(f"{comparison.change_title} (95%)")
+    lines = ["| | " + " | ".join(heads) + " |", "|---|" + "--:|" * len(heads)]
+    for row in comparison.rows():
+        cells = [str(ratio) for ratio in row.ratios]
+        if row.difference is not None:
+            cells.append(f"**{row.change}**" if row.is_clear else row.change)
+        lines.append(f"| {row.metric.title} {row.metric.arrow} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
-
-
-def _best(metric: MetricDefinition, ratios: Sequence[Ratio | None]) -> float | None:
-    values = [ratio.value for ratio in ratios if ratio is not None and ratio.value is not None]
-    if not values:
-        return None
-    return max(values) if metric.better == "higher" else min(values)
-
-
-def _is(ratio: Ratio | None, best: float | None) -> bool:
-    return ratio is not None and ratio.value is not None and ratio.value == best
-
-
-def _arrow(metric: MetricDefinition) -> str:
-    return "↑" if metric.better == "higher" else "↓"

@@ -1,0 +1,78 @@
+"""`fission train` and `fission resume`."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from fission_grpo.recipe import Recipe
+
+RUNS = Path("runs")
+STOPPED = 130
+"""Exit status of a command that was stopped by Ctrl-C, as shells have it."""
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe (YAML); `recipes/` holds some to copy.")],
+    settings: Annotated[list[str] | None, typer.Argument(help="`key.sub=value` settings that win over the recipe.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder; default: runs/RECIPE, numbered.")] = None,
+) -> None:
+    """Train one run from a recipe.
+
+    Example: fission train recipes/bfcl_quick.yaml trainer.max_steps=3
+    """
+    from fission_grpo.recipe import load_recipe
+
+    resolved = load_recipe(recipe, settings or ())
+    folder = run or free_folder(RUNS / recipe.stem)
+    _train(resolved, folder, resume=False)
+
+
+def resume(run: Annotated[Path, typer.Argument(help="The run folder.")]) -> None:
+    """Continue a run from its newest whole checkpoint."""
+    from fission_grpo.errors import UserError
+    from fission_grpo.recipe import load_recipe
+
+    if not (run / "recipe.yaml").is_file():
+        raise UserError(f"run {run}: no run folder, it has no recipe.yaml; `fission train RECIPE --run {run}` starts a run")
+    _train(load_recipe(run / "recipe.yaml"), run, resume=True)
+
+
+def free_folder(wanted: Path) -> Path:
+    """`wanted`, or the first of `wanted-2`, `wanted-3`, ... that does not exist."""
+    folder, number = wanted, 1
+    while folder.exists():
+        number += 1
+        folder = wanted.with_name(f"{wanted.name}-{number}")
+    return folder
+
+
+@contextmanager
+def interruptible(console: Console, advice: str) -> Generator[None]:
+    """Turns Ctrl-C into one line of advice and exit status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print(f"\nstopped; {advice}", highlight=False, soft_wrap=True)
+        raise typer.Exit(STOPPED) from None
+
+
+def _train(recipe: "Recipe", run: Path, *, resume: bool) -> None:
+    from fission_grpo.reports.progress import ProgressDisplay
+    from fission_grpo.rollout.cpu import configure_cpu
+
+    console = Console()
+    configure_cpu()
+    total = recipe.trainer.get("max_steps")
+    with interruptible(console, f"`fission resume {run}` continues"):
+        console.print(f"Run folder: {run}", highlight=False)
+        with console.status("Loading torch, tasks and model"):
+            from fission_grpo.training.runs import train as train_run
+        label = run.resolve().name
+        with ProgressDisplay({label: total}, console) as display:
+            train_run(recipe, run, resume=resume, sinks=[display.sink(label)])
+    console.print(f"Trained policy: {run / 'model'}\nNext: fission report {run}", highlight=False)

@@ -1,0 +1,268 @@
+"""The whole loop on the bundled policy: evaluate it, train it with Fission-GRPO and GRPO side by side, evaluate both, report.
+
+Two worker processes, one core each: each plays half of the start policy's evaluation, then trains one method and evaluates
+the result. The main process imports no torch: it makes the tasks, shows progress and writes the report. What a stopped
+quickstart has finished is kept, and the same command with the same folder takes it up again.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
+from pathlib import Path
+from queue import Empty
+from typing import Any, Literal
+
+from fission_grpo.errors import UserError
+from fission_grpo.evaluation.records import EpisodeRecord, load_records, save_records
+from fission_grpo.recipe import Recipe, load_recipe
+from fission_grpo.recipe.loading import check_recipe
+from fission_grpo.reports.data import EVALUATION_FILE, METHOD_TITLES, START_FILE, Run, load_runs
+from fission_grpo.reports.html import Report, run_report, write_report
+from fission_grpo.reports.progress import ProgressDisplay
+
+METHODS: tuple[Literal["grpo", "fission"], ...] = ("grpo", "fission")
+"""The two arms, the baseline first: it is the left column, and what the difference is taken from."""
+_PATIENCE = 10.0
+"""Seconds that a stopped worker has to leave by itself."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is done.
+
+    Attributes:
+        train_tasks, test_tasks: generated tasks; no scenario or name is in both.
+        samples: episodes a test task.
+        updates: policy updates of each method.
+    """
+
+    train_tasks: int
+    test_tasks: int
+    samples: int
+    updates: int
+
+
+FULL = Size(train_tasks=600, test_tasks=300, samples=2, updates=60)
+"""Within ten minutes on two cores."""
+FAST = Size(train_tasks=60, test_tasks=40, samples=1, updates=4)
+"""Within one minute: shows that everything works, not that it learns."""
+
+
+def quickstart_recipe(method: str, size: Size, tasks: Path) -> Recipe:
+    """`recipes/bfcl_quick.yaml` (and `bfcl_quick_grpo.yaml`) in the size of a quickstart, on tasks in a folder."""
+    return check_recipe(
+        {
+            "method": method,
+            "tasks": {"train": str(tasks / "train.jsonl"), "test": str(tasks / "test.jsonl")},
+            "rollout": {"max_new_tokens": 96, "max_context_tokens": 2048},
+            "fission": {"max_context_tokens": 2048, "signal_filter": "outcome"},
+            "evaluation": {"samples": size.samples},
+            "trainer": {
+                "num_generations": 8,
+                "per_device_train_batch_size": 32,
+                "gradient_accumulation_steps": 4,
+                "learning_rate": 3e-4,
+                "lr_scheduler_type": "constant",
+                "beta": 0.0,
+                "max_steps": size.updates,
+                "save_steps": max(2, size.updates // 3),
+            },
+        }
+    )
+
+
+def run_quickstart(out: Path, size: Size, say: Callable[[str], None], display: ProgressDisplay) -> Report:
+    """Does all of it, or what is left of it, in a folder.
+
+    Args:
+        say: told what is being done.
+        display: shows the two methods, by the titles of `METHOD_TITLES`.
+
+    Raises:
+        UserError: the folder holds a quickstart of another size, or a worker failed.
+        KeyboardInterrupt: after the workers have left.
+    """
+    recipes = {method: quickstart_recipe(method, size, out / "tasks") for method in METHODS}
+    for method, recipe in recipes.items():
+        _check_same(out / method, recipe)
+    _make_tasks(out / "tasks", size, say)
+    (out / "start").mkdir(parents=True, exist_ok=True)
+    say("Evaluating the start policy, then training and evaluating GRPO and Fission-GRPO side by side")
+    _work_all([_Job(out, method, recipe, index) for index, (method, recipe) in enumerate(recipes.items())], say, display)
+    report = _report(out, size)
+    write_report(report, out / "report.html")
+    return report
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What one worker does: part `index` of the start policy's evaluation, then one method from beginning to end."""
+
+    out: Path
+    method: str
+    recipe: Recipe
+    index: int
+
+    @property
+    def run(self) -> Path:
+        return self.out / self.method
+
+    @property
+    def start_part(self) -> Path:
+        return self.out / "start" / f"part-{self.index}.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.out / f"{self.method}.log"
+
+
+@dataclass(frozen=True)
+class _Event:
+    """What a worker tells: `note` what it is doing, `update` a line of metrics, `failed` one sentence."""
+
+    kind: Literal["note", "update", "failed"]
+    method: str
+    content: Any
+
+
+def _check_same(run: Path, recipe: Recipe) -> None:
+    if (run / "recipe.yaml").exists() and load_recipe(run / "recipe.yaml") != recipe:
+        raise UserError(f"--out {run.parent}: there is a quickstart of another size in it; name another folder")
+
+
+def _make_tasks(folder: Path, size: Size, say: Callable[[str], None]) -> None:
+    from fission_grpo.environments.registry import make_environment
+    from fission_grpo.tasks.generate import SplitShares, generate_tasks
+    from fission_grpo.tasks.task import save_tasks
+
+    environment = make_environment("bfcl")
+    for split, count in (("train", size.train_tasks), ("test", size.test_tasks)):
+        if not (folder / f"{split}.jsonl").exists():
+            say(f"Generating {count} {split} tasks, each proven by playing it")
+            shares = SplitShares(*(float(split == each) for each in ("train", "validation", "test")))
+            save_tasks(generate_tasks(count, seed=0, environment=environment, shares=shares), folder / f"{split}.jsonl")
+
+
+def _work_all(jobs: Sequence[_Job], say: Callable[[str], None], display: ProgressDisplay) -> None:
+    context = get_context("spawn")
+    events: Queue[_Event] = context.Queue()
+    workers = [context.Process(target=_work, args=(job, events), name=job.method) for job in jobs]
+    try:
+        for worker in workers:
+            worker.start()
+        while any(worker.is_alive() for worker in workers) or not events.empty():
+            with contextlib.suppress(Empty):
+                _take(events.get(timeout=0.5), display)
+        for worker, job in zip(workers, jobs, strict=True):
+            if worker.exitcode:
+                raise UserError(
+                    f"the worker of {METHOD_TITLES[job.method]} ended with status {worker.exitcode}; see {job.log}"
+                )
+    finally:
+        _stop(workers)
+
+
+def _take(event: _Event, display: ProgressDisplay) -> None:
+    label = METHOD_TITLES[event.method]
+    if event.kind == "failed":
+        raise UserError(event.content)
+    if event.kind == "note":
+        display.note(label, event.content)
+    else:
+        display.update(label, event.content)
+
+
+def _stop(workers: Sequence[BaseProcess]) -> None:
+    """Ends workers that are still at it: with an interrupt, as Ctrl-C would, then without asking."""
+    alive = [worker for worker in workers if worker.is_alive() and worker.pid is not None]
+    for worker in alive:
+        os.kill(worker.pid or 0, signal.SIGINT)
+    for worker in alive:
+        worker.join(_PATIENCE)
+        worker.kill()
+
+
+def _work(job: _Job, events: "Queue[_Event]") -> None:
+    """The main function of a worker process. Whatever libraries print goes to its log."""
+    from fission_grpo.rollout.cpu import configure_cpu
+
+    with job.log.open("a", encoding="utf-8") as log:
+        os.dup2(log.fileno(), sys.stdout.fileno())
+        os.dup2(log.fileno(), sys.stderr.fileno())
+    configure_cpu(threads=1)
+    try:
+        _run_job(job, events)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except UserError as error:
+        events.put(_Event("failed", job.method, str(error)))
+    except Exception as error:
+        traceback.print_exc()
+        events.put(
+            _Event("failed", job.method, f"{METHOD_TITLES[job.method]}: {type(error).__name__}: {error}; see {job.log}")
+        )
+
+
+def _run_job(job: _Job, events: "Queue[_Event]") -> None:
+    from fission_grpo.tasks.task import load_tasks
+    from fission_grpo.training.runs import train
+
+    def note(text: str) -> None:
+        events.put(_Event("note", job.method, text))
+
+    def update(metrics: dict[str, Any]) -> None:
+        events.put(_Event("update", job.method, metrics))
+
+    tasks = load_tasks(job.out / "tasks" / "test.jsonl")
+    if not job.start_part.exists():
+        note("playing start")
+        _evaluate(job.recipe.model, tasks[job.index :: len(METHODS)], job.recipe, job.start_part)
+    if not (job.run / "model" / "training_args.bin").exists():  # what the trainer writes last
+        note("loading")
+        train(job.recipe, job.run, resume=(job.run / "recipe.yaml").exists(), sinks=[update])
+    if not (job.run / EVALUATION_FILE).exists():
+        note("playing test")
+        _evaluate(str(job.run / "model"), tasks, job.recipe, job.run / EVALUATION_FILE)
+    note("done")
+
+
+def _evaluate(model: str, tasks: Sequence[Any], recipe: Recipe, path: Path) -> None:
+    """Plays tasks with a model and keeps the records; the file appears once it is whole."""
+    from fission_grpo.evaluation.models import evaluate_model
+
+    records = evaluate_model(model, tasks, recipe).records
+    draft = path.with_suffix(".partial")
+    save_records(records, draft)
+    draft.rename(path)
+
+
+def _report(out: Path, size: Size) -> Report:
+    parts = [load_records(part) for part in sorted((out / "start").glob("part-*.jsonl"))]
+    start: list[EpisodeRecord] = sorted((record for part in parts for record in part), key=lambda each: each.task_id)
+    for method in METHODS:
+        save_records(start, out / method / START_FILE)
+    runs = load_runs([out / method for method in METHODS])
+    return run_report(runs, "Fission-GRPO quickstart", _notes(runs, size))
+
+
+def _notes(runs: Sequence[Run], size: Size) -> list[str]:
+    rows = runs[0].recipe.batch_rows
+    spent = "; ".join(f"{run.label} {_tokens(run) / 1e6:.2f} million" for run in runs)
+    return [
+        f"{size.test_tasks} held-out generated BFCL tasks, {size.samples} episode(s) each, temperature 1; one seed.",
+        f"Equal compute: both methods made {size.updates} updates of {rows} rows from the same start policy, with the same "
+        f"signal filter ({runs[0].recipe.fission.signal_filter}). "
+        f"Tokens processed (prefilled, sampled, trained): {spent}.",
+        "At this granularity plain GRPO never trains on an error context, so part of the gap in recovery is built in.",
+    ]
+
+
+def _tokens(run: Run) -> float:
+    return sum(sum((step.get("tokens") or {}).values()) for step in run.steps)

@@ -1,0 +1,114 @@
+"""The commands as a user types them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from rich.console import Console
+from sample_runs import write_run
+from typer.testing import CliRunner
+
+from fission_grpo import diagnosis
+from fission_grpo.cli import app, main
+from fission_grpo.cli.train import free_folder, interruptible
+from fission_grpo.diagnosis import Check
+from fission_grpo.errors import UserError
+
+
+def invoke(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "160"})
+    if isinstance(result.exception, UserError):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def test_help_lists_the_commands() -> None:
+    status, text = invoke("--help")
+    assert status == 0
+    for command in ("quickstart", "train", "resume", "report", "doctor", "tasks"):
+        assert command in text
+
+
+def test_a_mistake_is_one_sentence_without_a_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "fission_grpo", "train", str(tmp_path / "no.yaml")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert "no such file" in result.stderr
+
+
+def test_a_sentence_is_printed_literally(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What looks like markup in a value (here a list) must not be swallowed."""
+    monkeypatch.setattr(sys, "argv", ["fission", "train", "recipe[bold].yaml"])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 2
+    assert "recipe[bold].yaml" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device", "metrics.jsonl")
+
+    monkeypatch.setattr("fission_grpo.cli.app", full)
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 2
+    assert "disk is full" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["resume"], ["report"]])
+def test_what_is_no_run_folder_is_named(tmp_path: Path, command: list[str]) -> None:
+    with pytest.raises(UserError, match=r"no run folder.*recipe\.yaml"):
+        invoke(*command, str(tmp_path))
+
+
+def test_an_unknown_key_stops_before_a_run_folder_is_made(tmp_path: Path) -> None:
+    recipe = tmp_path / "a.yaml"
+    recipe.write_text("seed: 1\n")
+    with pytest.raises(UserError, match=r"did you mean `fission\.selection`"):
+        invoke("train", str(recipe), "fission.selecton=true", "--run", str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_report_writes_the_page_and_prints_the_table(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a")
+    status, text = invoke("report", str(run))
+    assert status == 0
+    assert (run / "report.html").read_text().startswith("<!doctype html>")
+    assert "hidden hazards solved" in text
+
+
+def test_interrupting_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as exit_, interruptible(Console(), "`fission resume runs/a` continues"):
+        raise KeyboardInterrupt
+    assert exit_.value.exit_code == 130
+    assert "stopped; `fission resume runs/a` continues" in capsys.readouterr().out
+
+
+def test_run_folders_are_numbered(tmp_path: Path) -> None:
+    for expected in ("quick", "quick-2", "quick-3"):
+        folder = free_folder(tmp_path / "quick")
+        assert folder.name == expected
+        folder.mkdir()
+
+
+def test_doctor_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = Check("bfcl-eval", "not installed", "missing", "fission doctor --install bfcl")
+    monkeypatch.setattr(diagnosis, "check_all", lambda: [Check("Python", "3.11"), missing])
+    status, text = invoke("doctor")
+    assert status == 1
+    assert "fission doctor --install bfcl" in text
+    monkeypatch.setattr(diagnosis, "check_all", lambda: [Check("Python", "3.11")])
+    assert invoke("doctor")[0] == 0
+
+
+def test_a_failed_installation_gives_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "BFCL", "bfcl-eval==0.0.0.not-a-version")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    with pytest.raises(UserError, match="--no-deps bfcl-eval"):
+        diagnosis.install_bfcl()

@@ -1,0 +1,158 @@
+"""Recipes: what is read, what is refused, and in which words."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fission_grpo.errors import UserError
+from fission_grpo.fission.settings import FissionSettings
+from fission_grpo.recipe import Recipe, dump_recipe, load_recipe
+from fission_grpo.recipe.loading import check_recipe
+from fission_grpo.recipe.schema import FissionSection, RewardSection
+from fission_grpo.rewards.composite import RewardSettings
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("method: fission\ntrainer:\n  learning_rate: 3e-4\n  max_steps: 60\n")
+    return path
+
+
+def refusal(path: Path, *overrides: str, **options: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        load_recipe(path, overrides, **options)
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    return sentence
+
+
+def test_overrides_win_over_the_file(recipe_file: Path) -> None:
+    recipe = load_recipe(recipe_file, ["trainer.max_steps=3", "lora.r=4", "method=grpo", "tasks.train=tasks.jsonl"])
+    assert recipe.trainer["max_steps"] == 3
+    assert recipe.lora is not None and recipe.lora.r == 4
+    assert recipe.method == "grpo"
+    assert recipe.tasks.train.path == "tasks.jsonl"
+
+
+def test_exponents_are_numbers(recipe_file: Path) -> None:
+    """YAML 1.1 reads `3e-4` as text, and TRL would take it."""
+    assert load_recipe(recipe_file).trainer["learning_rate"] == pytest.approx(0.0003)
+    assert load_recipe(recipe_file, ["trainer.learning_rate=1e-6"]).trainer["learning_rate"] == pytest.approx(1e-6)
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("sed=3", ["`sed`", "3", "`seed`"]),
+        ("fission.recovery_gens=4", ["`fission.recovery_gens`", "4", "`fission.recovery_generations`"]),
+        ("tasks.train.generate.cont=9", ["`tasks.train.generate.cont`", "9", "`tasks.train.generate.count`"]),
+        ("zzz=1", ["`zzz`", "granularity"]),
+        ("seed=abc", ["`seed`", "'abc'", "whole number"]),
+        ("seed=-1", ["`seed`", "-1", "greater than or equal to 0"]),
+        ("fission.selection=3", ["`fission.selection`", "3", "true or false"]),
+        ("fission=3", ["`fission`", "3", "section"]),
+        ("method=ppo", ["`method`", "'ppo'", "'fission' or 'grpo'"]),
+        ("environment=bfc", ["`environment`", "'bfc'", "`bfcl`"]),
+        ("fission.simulators=[rule]", ["`fission.simulators`", "'rule'", "`rules`"]),
+        ("reward.length_band=[2, 1]", ["`reward.length_band`", "[2, 1]"]),
+        ("tasks.train={}", ["`tasks.train`", "path", "generate"]),
+        ("trainer.seed=3", ["`trainer.seed`", "3", "`seed`"]),
+        ("trainer.num_generations=7", ["`trainer.num_generations`", "7", "128", "8"]),
+        ("fission.recovery_fraction=0.4", ["`fission.recovery_fraction`", "0.4", "51.2", "0.375"]),
+        ("fission.recovery_generations=5", ["`fission.recovery_generations`", "5"]),
+        ("trainer.gradient_accumulation_steps=many", ["`trainer.gradient_accumulation_steps`", "'many'"]),
+        ("trainer", ["key=value"]),
+        ("seed.a=3", ["`seed`"]),
+        ("trainer.max_steps=[", ["YAML"]),
+    ],
+)
+def test_mistakes_are_one_sentence_with_key_value_and_what_is_right(
+    recipe_file: Path, override: str, parts: list[str]
+) -> None:
+    settings = {"seed": 0} | yaml.safe_load(recipe_file.read_text())
+    recipe_file.write_text(yaml.safe_dump(settings))
+    sentence = refusal(recipe_file, override)
+    assert [part for part in parts if part not in sentence] == [], sentence
+
+
+def test_keys_of_the_trainer_are_checked_where_they_are_known(recipe_file: Path) -> None:
+    known = {"learning_rate", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps"}
+    assert "`trainer.learning_rate`" in refusal(recipe_file, "trainer.learnin_rate=1", trainer_fields=known)
+    assert load_recipe(recipe_file, trainer_fields=known)
+
+
+def test_broken_files_are_named(tmp_path: Path) -> None:
+    near = tmp_path / "quick.yaml"
+    near.write_text("seed: 1\nseed: 2\n")
+    assert "quick.yaml" in refusal(tmp_path / "quik.yaml")
+    assert "`seed` stands twice" in refusal(near)
+    near.write_text("- a\n- b\n")
+    assert "key: value" in refusal(near)
+    near.write_text("a: [1\nb: 2\n")
+    assert "line 2" in refusal(near)
+
+
+@given(
+    group=st.integers(2, 16),
+    siblings=st.integers(2, 16),
+    rows=st.integers(1, 256),
+    fraction=st.fractions(0, 1, max_denominator=64),
+)
+def test_a_batch_that_is_accepted_divides_into_whole_groups(group: int, siblings: int, rows: int, fraction: float) -> None:
+    settings = {
+        "fission": {"recovery_fraction": float(fraction), "recovery_generations": siblings},
+        "trainer": {"num_generations": group, "generation_batch_size": rows},
+    }
+    wanted = float(fraction) * rows
+    divides = rows % group == 0 and abs(wanted - round(wanted)) < 1e-6
+    divides = divides and round(wanted) % siblings == 0 and (rows - round(wanted)) % group == 0
+    try:
+        recipe = check_recipe(settings)
+    except UserError:
+        assert not divides
+    else:
+        assert divides
+        assert recipe.recovery_rows == round(wanted)
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    rate=st.floats(1e-9, 1.0),
+    simulators=st.lists(st.sampled_from(["fixed", "rules", "environment"]), min_size=1, max_size=3),
+    lora=st.none() | st.builds(dict, r=st.integers(1, 64)),
+    path=st.none() | st.text("abc/äö #:-'\"", min_size=1, max_size=12),
+)
+def test_a_written_recipe_reads_back_equal(
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+    rate: float,
+    simulators: list[str],
+    lora: dict[str, int] | None,
+    path: str | None,
+) -> None:
+    train = {"generate": {"count": 3}} if path is None else {"path": path}
+    settings: dict[str, Any] = {"seed": seed, "lora": lora, "tasks": {"train": train}}
+    recipe = check_recipe(settings | {"fission": {"simulators": simulators}, "trainer": {"learning_rate": rate}})
+    file = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
+    file.write_text(dump_recipe(recipe), encoding="utf-8")
+    assert load_recipe(file) == recipe
+
+
+def test_sections_mirror_the_settings_that_they_fill() -> None:
+    reward = {each.name: each.default for each in fields(RewardSettings)}
+    assert {name: field.default for name, field in RewardSection.model_fields.items()} == reward
+    fission = {each.name: getattr(each.default, "value", each.default) for each in fields(FissionSettings)}
+    fission["feedback_level"] = FissionSettings().feedback_level.name.lower()
+    section = {name: field.default for name, field in FissionSection.model_fields.items()}
+    assert {name: section.get(name) for name in fission} == fission
+
+
+def test_a_recipe_without_any_setting_is_valid() -> None:
+    assert Recipe().batch_rows == 128
+    assert Recipe().recovery_rows == 64
