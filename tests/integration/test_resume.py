@@ -2,7 +2,6 @@
 
 import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -64,7 +63,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path, granularity: st
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     states = [checkpoint.load_state(run / "checkpoint-4") for run in (broken, whole)]
-    assert pickle.dumps(states[0]["engine"]["pool"]) == pickle.dumps(states[1]["engine"]["pool"])
+    assert states[0]["engine"]["pool"] == states[1]["engine"]["pool"] != []
     assert states[0]["engine"] == states[1]["engine"]
     assert states[0]["queue"] == states[1]["queue"]
     assert lines(broken / "trajectories/fission_groups.jsonl") == lines(whole / "trajectories/fission_groups.jsonl")

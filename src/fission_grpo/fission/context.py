@@ -8,12 +8,11 @@ turns of x are left out, oldest first; what was left out is counted and never cu
 from collections.abc import Sequence
 from typing import Protocol
 
+from fission_grpo.rollout.episode import NOT_EXECUTED
 from fission_grpo.types import CorrectiveContext, Failure, Feedback, Message, Tool
 
 FEEDBACK_HEADER = "Your last message could not be accepted:"
 """Opens the feedback on a message that made no call which a tool message could answer."""
-NOT_EXECUTED = "not executed: an earlier call failed"
-"""Answers the calls behind the failed one."""
 
 
 class ChatRenderer(Protocol):

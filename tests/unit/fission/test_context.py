@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fission_grpo.fission import FEEDBACK_HEADER, build_context
-from fission_grpo.fission.context import NOT_EXECUTED, feedback_messages
+from fission_grpo.fission.context import feedback_messages
+from fission_grpo.rollout.episode import NOT_EXECUTED
 from fission_grpo.types import FailureKind, Feedback, FeedbackLevel, Message, ToolCall, ToolResult
 
 FEEDBACK = Feedback("no such file.", "rules", FeedbackLevel.FULL)
