@@ -227,7 +227,7 @@ def _heading() -> str:
     return (
         "# Learning: Fission-GRPO against GRPO\n\n"
         "`python benchmarks/learning.py prepare`, `run`, `table`. Ratios are `value (numerator/denominator)` over "
-        f"{TEST_TASKS} held-out tasks x 4 samples (and {PROBE_CONTEXTS} probe contexts x 4) a seed at T = 1; 95% intervals.\n"
+        f"{TEST_TASKS} held-out tasks x 4 samples (and {PROBE_CONTEXTS} probe contexts x 4) a seed, at T = 1.\n"
         "Definitions: docs/method.md, section 7. Hashes of tasks and probe set: benchmarks/learning/manifest.json.\n\n"
     )
 

@@ -5,8 +5,8 @@
 
 What differs from the paper (arXiv 2601.15625): failures are executed in the live state, so that the feedback can be the
 environment's own words; the update is one on-policy gradient step, so GRPO's clipped ratio is 1 and drops out; groups
-whose outcomes agree are left out. The full trainer (`fission train`) adds TRL's losses, several processes, episodes, state-changing
-failures, selection and escalation, and resume.
+whose outcomes agree are left out. The full trainer (`fission train`) adds TRL's losses, several processes, episodes,
+failures that changed the state, selection and escalation, and resume.
 """
 
 import argparse

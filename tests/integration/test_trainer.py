@@ -21,7 +21,7 @@ from fission_grpo.training.trainer import WRAPPED, FissionGRPOTrainer
 BASE: dict[str, Any] = {
     "use_cpu": True,
     "bf16": False,
-    "gradient_checkpointing": False,
+    "activation_checkpointing": False,
     "per_device_train_batch_size": 16,
     "num_generations": 4,
     "max_completion_length": 24,

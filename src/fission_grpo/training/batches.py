@@ -1,11 +1,11 @@
-"""Pieces of a mixed generation batch: which rows explore, and two generated halves made one again."""
+"""Pieces of a mixed generation batch: the order of rows, which of them explore, and two generated halves made one again."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from trl.trainer.utils import pad
+from trl.trainer.utils import RepeatSampler, pad
 
 Row = dict[str, Any]
 
@@ -39,6 +39,19 @@ class ExplorationQueue:
         served, self.waiting = self.waiting[:groups], self.waiting[groups:]
         # One dict a row: TRL writes each rollout's own results into it.
         return [dict(row) for row in served for _ in range(self._group_size)]
+
+
+class EpochSampler(RepeatSampler):
+    """TRL's order, drawn anew from (seed, epoch): a resumed run must not need the earlier epochs' draws."""
+
+    def __init__(self, sampler: RepeatSampler, seed: int) -> None:
+        self.__dict__.update(sampler.__dict__)
+        self._seed = seed
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the training loop at the start of every epoch."""
+        if self.shuffle:
+            self.generator.manual_seed(self._seed + epoch)
 
 
 def merge_outputs(outputs: Sequence[dict[str, Any]], pad_token_id: int) -> dict[str, Any]:

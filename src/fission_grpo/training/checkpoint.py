@@ -10,7 +10,7 @@ import os
 import pickle
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ def load_state(folder: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def saving(folder: Path) -> Iterator[None]:
+def saving(folder: Path) -> Generator[None]:
     """Clears away what a failed save left, and says in one sentence when the disk was full.
 
     Raises:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
 
-from trl import GRPOConfig
+from trl.trainer.grpo_config import GRPOConfig
 
 from fission_grpo.errors import UserError
 from fission_grpo.fission import FissionSettings, PoolOrder, SignalFilter

@@ -102,3 +102,31 @@ def failure_of_row(rollout: Rollout) -> Failure | None:
         update=rollout.update,
         row=dict(rollout.row),
     )
+
+
+def group_record(
+    step: int, context: CorrectiveContext, results: Sequence[tuple[str, float | None, bool]], advantages: Sequence[float]
+) -> dict[str, Any]:
+    """One recovery group as the run folder keeps it (docs/runs.md).
+
+    Args:
+        results: text, reward and outcome of every recovery.
+        advantages: likewise.
+    """
+    failure, feedback = context.failure, context.feedback
+    return {
+        "step": step,
+        "task_id": failure.task_id,
+        "kind": failure.kind,
+        "error_kind": failure.error_kind,
+        "attempt": failure.attempt,
+        "level": int(failure.level),
+        "messages": list(failure.messages),
+        "failed_text": failure.text,
+        "failed_results": [result.content for result in failure.results],
+        "feedback": {"text": feedback.text, "source": feedback.source, "level": int(feedback.level)},
+        "recoveries": [
+            {"text": text, "reward": reward, "outcome": outcome, "advantage": advantage}
+            for (text, reward, outcome), advantage in zip(results, advantages, strict=True)
+        ],
+    }

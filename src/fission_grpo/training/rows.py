@@ -6,7 +6,7 @@ stand in it as they are. Arguments travel as JSON text (as in OpenAI's own forma
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from fission_grpo.types import Message, Tool, ToolCall
@@ -14,10 +14,7 @@ from fission_grpo.types import Message, Tool, ToolCall
 
 def arrow_messages(messages: Sequence[Message]) -> list[Message]:
     """Messages as a `datasets` column can hold them."""
-    return [
-        _with_arguments(message, lambda value: value if isinstance(value, str) else json.dumps(value))
-        for message in messages
-    ]
+    return [_with_arguments(message, _as_text) for message in messages]
 
 
 def messages_of(row: Mapping[str, Any]) -> list[Message]:
@@ -28,9 +25,7 @@ def messages_of(row: Mapping[str, Any]) -> list[Message]:
     """
     prompt = cast(Sequence[Message], row["prompt"])
     kept = [{key: value for key, value in message.items() if value is not None} for message in prompt]
-    return [
-        _with_arguments(message, lambda value: json.loads(value) if isinstance(value, str) else value) for message in kept
-    ]
+    return [_with_arguments(message, _as_object) for message in kept]
 
 
 def tools_of(row: Mapping[str, Any]) -> list[Tool]:
@@ -56,7 +51,15 @@ def _arguments(value: Any) -> dict[str, Any]:
     return json.loads(value) if isinstance(value, str) else _without_none(value)
 
 
-def _with_arguments(message: Message, convert: Any) -> Message:
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _as_object(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _with_arguments(message: Message, convert: Callable[[Any], Any]) -> Message:
     if not message.get("tool_calls"):
         return dict(message)
     calls = [

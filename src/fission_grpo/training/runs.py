@@ -1,5 +1,6 @@
 """From a recipe to a trained policy in a run folder. The commands `fission train` and `fission resume` are this module."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import partial
@@ -8,6 +9,8 @@ from typing import Any
 
 import torch
 from peft import LoraConfig
+from transformers.trainer_callback import PrinterCallback
+from transformers.utils.logging import disable_progress_bar
 
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.environments.base import ComparableEnvironment
@@ -30,7 +33,7 @@ from fission_grpo.training.step import StepTasks
 from fission_grpo.training.trainer import FissionGRPOTrainer
 from fission_grpo.types import FeedbackLevel
 
-_CPU_DEFAULTS = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
+_CPU_DEFAULTS = {"use_cpu": True, "bf16": False, "activation_checkpointing": False}
 _DEFAULTS = {
     "logging_steps": 1,
     "save_steps": 20,
@@ -68,6 +71,7 @@ def train(
     Raises:
         UserError: a mistake in the recipe, tasks, model or run folder; nothing was loaded or overwritten before it.
     """
+    _quieten()
     check_recipe(recipe.model_dump(exclude_none=True), trainer_fields=trainer_fields())
     newest = checkpoint.newest_complete(run) if resume else None
     tasks = tasks_of(recipe.tasks.train, "train", recipe.environment)
@@ -140,8 +144,16 @@ def build_trainer(
         callbacks=[MetricsCallback(partial(folder.append, "metrics.jsonl"), *sinks)],
         record_group=partial(folder.append, "trajectories/fission_groups.jsonl"),
     )
+    trainer.remove_callback(PrinterCallback)  # would print every log as a dictionary, into the progress display
     trainer.extra_state = lambda: {"logs": folder.offsets()}
     return trainer
+
+
+def _quieten() -> None:
+    """Leaves the terminal to our own progress display."""
+    disable_progress_bar()
+    warnings.filterwarnings("ignore", message="You are using 'rollout_func'")  # pinned, and held by contract tests
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
 def _comparable_environment(name: str) -> ComparableEnvironment:

@@ -32,7 +32,7 @@ from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.simulators.environment import EnvironmentSimulator
 from fission_grpo.simulators.rules import RulesSimulator
 from fission_grpo.training import checkpoint
-from fission_grpo.training.batches import ExplorationQueue, Row, merge_outputs
+from fission_grpo.training.batches import EpochSampler, ExplorationQueue, Row, merge_outputs
 from fission_grpo.training.config import TOKEN_NORMALISED_LOSSES, FissionGRPOConfig
 from fission_grpo.training.rollouts import (
     CONTEXT_COLUMN,
@@ -41,6 +41,7 @@ from fission_grpo.training.rollouts import (
     PromptFn,
     Rollout,
     failure_of_row,
+    group_record,
     prompt_of_row,
 )
 from fission_grpo.types import CorrectiveContext, Tool, Trajectory
@@ -156,7 +157,7 @@ class FissionGRPOTrainer(GRPOTrainer):
             self._record(contexts, rollouts, output["advantages"])
             failed += failed_again if self.engine.settings.refission else []
         self._intercept(failed)
-        merged = merge_outputs(outputs, cast(int, self.processing_class.pad_token_id))
+        merged = merge_outputs(outputs, cast(Any, self.processing_class).pad_token_id)
         self._count("tokens/trained", _trained_tokens(self._rows_that_matter(merged)))
         return merged
 
@@ -252,7 +253,7 @@ class FissionGRPOTrainer(GRPOTrainer):
             if scored:
                 self.engine.record(context, scored)
             if self._record_group is not None:
-                self._record_group(_group_record(self.state.global_step, context, results[group], weights[group]))
+                self._record_group(group_record(self.state.global_step, context, results[group], weights[group]))
 
     def _intercept(self, failed: list[Rollout]) -> None:
         """Failures of all ranks enter the pool, on the main process."""
@@ -311,7 +312,7 @@ class FissionGRPOTrainer(GRPOTrainer):
 
     def _outcomes(self, batch: Batch, inputs: list[Row], prompts: list[Any], completions: list[Any]) -> list[bool]:
         if self._outcome_fn is None:
-            threshold = self.args.success_threshold
+            threshold = cast(float, self.args.success_threshold)  # one of the two is set: checked on construction
             return [reward is not None and reward >= threshold for reward in batch.rewards]
         columns = {key: [row[key] for row in inputs] for key in inputs[0] if key != "prompt"}
         outcomes = self._outcome_fn(
@@ -351,7 +352,7 @@ class FissionGRPOTrainer(GRPOTrainer):
     # --- exact resume ---
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
-        return _EpochSampler(cast(RepeatSampler, super()._get_train_sampler(dataset)), self.args.seed)
+        return EpochSampler(cast(RepeatSampler, super()._get_train_sampler(dataset)), self.args.seed)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
@@ -384,19 +385,6 @@ class FissionGRPOTrainer(GRPOTrainer):
         return super().train(resume_from_checkpoint, *arguments, **named)
 
 
-class _EpochSampler(RepeatSampler):
-    """TRL's order, drawn anew from (seed, epoch): a resumed run must not need the earlier epochs' draws."""
-
-    def __init__(self, sampler: RepeatSampler, seed: int) -> None:
-        self.__dict__.update(sampler.__dict__)
-        self._seed = seed
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the training loop at the start of every epoch."""
-        if self.shuffle:
-            self.generator.manual_seed(self._seed + epoch)
-
-
 def _chain(simulator: Simulator | Sequence[Simulator] | None) -> Simulator:
     """The simulator or simulators a user gave, behind the leak guard and in front of the fixed sentence."""
     if simulator is None:
@@ -411,25 +399,3 @@ def _trained_tokens(output: dict[str, Any]) -> int:
 
 def _light(rollouts: list[Rollout]) -> list[tuple[float | None, bool]]:
     return [(rollout.reward, rollout.outcome) for rollout in rollouts]
-
-
-def _group_record(
-    step: int, context: CorrectiveContext, results: Sequence[tuple[str, float | None, bool]], advantages: Sequence[float]
-) -> dict[str, Any]:
-    failure, feedback = context.failure, context.feedback
-    return {
-        "step": step,
-        "task_id": failure.task_id,
-        "kind": failure.kind,
-        "error_kind": failure.error_kind,
-        "attempt": failure.attempt,
-        "level": int(failure.level),
-        "messages": list(failure.messages),
-        "failed_text": failure.text,
-        "failed_results": [result.content for result in failure.results],
-        "feedback": {"text": feedback.text, "source": feedback.source, "level": int(feedback.level)},
-        "recoveries": [
-            {"text": text, "reward": reward, "outcome": outcome, "advantage": advantage}
-            for (text, reward, outcome), advantage in zip(results, advantages, strict=True)
-        ],
-    }
