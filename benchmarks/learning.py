@@ -1,7 +1,7 @@
 """Does it learn? Fission-GRPO against GRPO from the bundled policy: same tasks, equal token budget, paired seeds.
 
     python benchmarks/learning.py prepare                         # tasks and probe set, with their hashes: before any RL
-    python benchmarks/learning.py run --arms step-grpo step-fission --seeds 0 1 2 --budget 3000000 --jobs 2
+    python benchmarks/learning.py run --arms step-grpo step-fission --seeds 0 1 2 --budget 1000000 --jobs 2
     python benchmarks/learning.py table                           # benchmarks/results/learning.md
 
 Every arm starts from the same policy and ends at its first update past the budget of tokens processed (prefilled, sampled,
@@ -245,7 +245,7 @@ def main() -> None:
     single.add_argument("--arm", choices=["start", *ARMS], required=True)
     single.add_argument("--seed", type=int, required=True)
     for each in (many, single):
-        each.add_argument("--budget", type=int, default=3_000_000, help="tokens processed by a run")
+        each.add_argument("--budget", type=int, default=1_000_000, help="tokens processed by a run")
     options = parser.parse_args()
     configure_cpu(1)
     if options.command == "prepare":
