@@ -2,7 +2,8 @@
 
     python -m fission_grpo.bundled.build --out my-policy
 
-takes ten to fifteen minutes on one core. Everything follows from the seeds.
+takes about fifteen minutes on one core (14.5 minutes of CPU time, measured). Everything follows from the seeds: a second run
+gave the same bytes.
 """
 
 import argparse
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m fission_grpo.bundled.build",
-        description="Builds the bundled policy from nothing (ten to fifteen minutes on one core).",
+        description="Builds the bundled policy from nothing (about fifteen minutes on one core).",
         epilog="example: python -m fission_grpo.bundled.build --out my-policy --updates 600",
     )
     parser.add_argument("--out", type=Path, default=MODEL_FOLDER, help="folder for the model (default: the package's own)")

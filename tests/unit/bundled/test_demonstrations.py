@@ -36,14 +36,15 @@ def test_hidden_hazards_are_always_met_carelessly(tasks: list[Task], shown: list
 def test_most_mistakes_are_not_recovered_from_but_some_are(tasks: list[Task], shown: list[Demonstration]) -> None:
     ends = Counter[bool]()
     for task, demonstration in zip(tasks, shown, strict=True):
-        if "hidden_hazard" not in task.tags or len(task.turns) > 1:
+        turn, *later = task.turns
+        if later or "hidden_hazard" not in task.tags:
             continue
         calls = [
             ToolCall(call["function"]["name"], call["function"]["arguments"])
             for message in demonstration.messages
             for call in message.get("tool_calls", [])
         ]
-        reference = task.turns[0].calls
+        reference = turn.calls
         ends[tuple(calls[-len(reference) :]) == reference] += 1
     assert 0 < ends[True] < ends[False]
 

@@ -1,6 +1,8 @@
 """The model that is shipped: it loads, it is small, and it stands where reinforcement learning should start."""
 
 import pytest
+from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3ForCausalLM
+
 from fission_grpo.bundled import MODEL_FOLDER
 from fission_grpo.bundled.card import MEANINGS
 from fission_grpo.bundled.demonstrations import POLICY_SEED
@@ -8,14 +10,13 @@ from fission_grpo.bundled.evaluation import measure
 from fission_grpo.bundled.tokenizer import CONTEXT_LENGTH, END, PAD, chat_template, pad_id
 from fission_grpo.environments.bfcl import BFCLEnvironment
 from fission_grpo.tasks.generate import SplitShares, generate_tasks
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 MAX_BYTES = 12_000_000
 
 
 @pytest.fixture(scope="module")
 def model() -> Qwen3ForCausalLM:
-    return AutoModelForCausalLM.from_pretrained(MODEL_FOLDER)
+    return Qwen3ForCausalLM.from_pretrained(MODEL_FOLDER)
 
 
 @pytest.fixture(scope="module")
