@@ -1,4 +1,4 @@
-"""The drop-in example of the README runs as it is written."""
+"""The examples of the README and of docs/own-tools.md run as they are written."""
 
 import os
 import re
@@ -6,18 +6,34 @@ import subprocess
 import sys
 from pathlib import Path
 
-README = Path(__file__).parents[2] / "README.md"
+import pytest
+
+ROOT = Path(__file__).parents[2]
 
 
-def test_the_drop_in_example_runs(tmp_path: Path):
-    examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(examples) == 1
-    script = tmp_path / "example.py"
-    script.write_text(examples[0], encoding="utf-8")
+def examples(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def output_of(script: str, folder: Path, name: str) -> str:
+    (folder / name).write_text(script, encoding="utf-8")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    run = subprocess.run(
-        [sys.executable, script.name], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([sys.executable, name], cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.mark.slow
+def test_the_drop_in_example_runs(tmp_path: Path):
+    (script,) = examples("README.md")
+    printed = output_of(script, tmp_path, "example.py")
     # Failures of the first update are recovered from in the later ones.
-    assert int(re.findall(r"(\d+) recovery rollouts", run.stdout)[-1]) > 0
+    assert int(re.findall(r"(\d+) recovery rollouts", printed)[-1]) > 0
+
+
+@pytest.mark.slow
+def test_own_tools_are_trained_on(tmp_path: Path):
+    scripts = {script.split(maxsplit=2)[1]: script for script in examples("docs/own-tools.md")}
+    assert list(scripts) == ["notes.py", "make_tasks.py", "train.py"]
+    printed = [output_of(script, tmp_path, name) for name, script in scripts.items()]
+    assert "'fission/recoveries': 8.0" in printed[-1]
