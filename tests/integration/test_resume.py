@@ -71,6 +71,10 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path, granularity: st
     assert clockless[0] == clockless[1]
     assert [record["step"] for record in clockless[0]] == [1, 2, 3, 4]
 
+    before = (broken / "model" / "model.safetensors").read_bytes()
+    finish(fission("resume", str(broken)))  # a finished run stays as it is
+    assert (broken / "model" / "model.safetensors").read_bytes() == before
+
 
 def lines(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -204,3 +204,16 @@ def test_success_threshold_decides_without_an_outcome_function(tmp_path: Path):
     assert groups
     for group in groups:
         assert all(each["outcome"] == (each["reward"] >= 20.0) for each in group["recoveries"])
+
+
+def test_too_few_prompts_for_one_batch_is_said(tmp_path: Path):
+    with pytest.raises(UserError, match=r"train_dataset: 3 prompts found, at least 4 allowed"):
+        trainer_of(tmp_path, rows(3))
+
+
+def test_rows_without_a_reference_are_failures_by_their_reward(tmp_path: Path):
+    """Nothing says what would have been right, so nothing may claim that no call was needed."""
+    groups: list[dict[str, Any]] = []
+    trainer_of(tmp_path, rows().remove_columns("reference"), args={"max_steps": 2}, record_group=groups.append).train()
+    assert groups
+    assert "superfluous_call" not in {group["kind"] for group in groups}

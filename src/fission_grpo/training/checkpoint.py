@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import pickle
-import re
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -47,10 +46,13 @@ def is_complete(folder: Path) -> bool:
 
 def newest_complete(run: Path) -> Path | None:
     """The newest whole checkpoint of a run folder, or None."""
-    numbered = [
-        (int(match[1]), path) for path in run.glob("checkpoint-*") if (match := re.fullmatch(r"checkpoint-(\d+)", path.name))
-    ]
-    return next((path for _, path in sorted(numbered, reverse=True) if is_complete(path)), None)
+    found = [path for path in run.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
+    return next((path for path in sorted(found, key=step_of, reverse=True) if is_complete(path)), None)
+
+
+def step_of(folder: Path) -> int:
+    """The number of updates a checkpoint was taken after."""
+    return int(folder.name.removeprefix("checkpoint-"))
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:

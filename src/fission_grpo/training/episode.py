@@ -6,6 +6,7 @@ episode that ends unsolved. Recoveries are scored by the final verdict, or, with
 reference continuation is known, by their next message alone.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -67,7 +68,7 @@ class EpisodeTasks:
         self._settings = settings
         self._message_horizon = horizon == "message"
         self._milestones: dict[tuple[str, int], list[Snapshot]] = {}
-        self.without_reference = 0
+        self._counts: Counter[str] = Counter()
 
     def dataset(self) -> Dataset:
         """One row a task."""
@@ -85,6 +86,8 @@ class EpisodeTasks:
         if batch.contexts is not None and self._message_horizon:
             return generate_messages(prompts, trainer)
         batch.trajectories = self._play(batch.rows, batch.contexts, policy_of(trainer), sampling_of(trainer))
+        broken = sum(trajectory.verdict is None for trajectory in batch.trajectories)
+        self._counts["infrastructure_failures"] += broken
         output = _episode_output(batch.trajectories, nothing=trainer.processing_class.eos_token_id)
         batch.prompt_ids = output["prompt_ids"]
         return output
@@ -107,10 +110,11 @@ class EpisodeTasks:
         state, tools = self._state_after(step)
         reference = self._continuation(task, step.turn)
         if reference is None and self._message_horizon:
-            self.without_reference += 1
+            self._counts["without_reference"] += 1
             return None
         diagnosis = classify_step(step.calls, step.format_error, step.results, reference, tools)
-        if diagnosis is None:
+        if diagnosis is None:  # unsolved without an error, and on no path of the reference: nothing can be said about it
+            self._counts["undiagnosed"] += 1
             return None
         return Failure(
             task_id=task.id,
@@ -133,6 +137,11 @@ class EpisodeTasks:
             update=rollout.update,
             row=dict(rollout.row),
         )
+
+    def take_counts(self) -> dict[str, int]:
+        """What was met since the last call and could not be used."""
+        counts, self._counts = dict(self._counts), Counter()
+        return counts
 
     def _play(
         self,

@@ -50,9 +50,14 @@ def step_metrics(logs: Mapping[str, Any], step: int, seconds: float) -> dict[str
 
 
 class MetricsCallback(TrainerCallback):
-    """Hands every update's metrics to the sinks: the run folder's log, the progress display."""
+    """Hands every update's metrics to the sinks: the run folder's log, the progress display.
 
-    def __init__(self, *sinks: MetricSink) -> None:
+    Args:
+        take_counts: what the update met and could not use (`StepTasks.take_counts`).
+    """
+
+    def __init__(self, take_counts: Callable[[], Mapping[str, int]], *sinks: MetricSink) -> None:
+        self._take_counts = take_counts
         self._sinks = sinks
         self._started = time.perf_counter()
 
@@ -74,6 +79,7 @@ class MetricsCallback(TrainerCallback):
         ):
             return
         record = step_metrics(logs, state.global_step, round(time.perf_counter() - self._started, 4))
+        record["unused"] = dict(self._take_counts())
         for sink in self._sinks:
             sink(record)
 

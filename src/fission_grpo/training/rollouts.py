@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fission_grpo.chat.parsing import parse_message
-from fission_grpo.failures import classify_step
+from fission_grpo.failures import Diagnosis, classify_step
 from fission_grpo.training.rows import messages_of, reference_of, tools_of
-from fission_grpo.types import CorrectiveContext, Failure, Message, RecoveryTarget, Tool, Trajectory
+from fission_grpo.types import CorrectiveContext, Failure, FailureKind, Message, RecoveryTarget, Tool, Trajectory
 
 CONTEXT_COLUMN = "corrective_context"
 """Column in which reward and outcome functions find a recovery row's context; None for exploration rows."""
@@ -82,8 +82,8 @@ def failure_of_row(rollout: Rollout) -> Failure | None:
     tools, reference = tools_of(rollout.row), reference_of(rollout.row)
     parsed = parse_message(rollout.text)
     diagnosis = classify_step(parsed.calls, parsed.error, (), reference, tools)
-    if diagnosis is None:
-        return None
+    if diagnosis is None:  # the calls are valid and nothing says what is wrong with them: still a failure, by its reward
+        diagnosis = Diagnosis(FailureKind.WRONG_ARGUMENTS if parsed.calls else FailureKind.MISSING_CALL)
     return Failure(
         task_id=str(rollout.row.get("id", "")),
         scenario=str(rollout.row.get("scenario", "")),
@@ -97,7 +97,7 @@ def failure_of_row(rollout: Rollout) -> Failure | None:
         kind=diagnosis.kind,
         format_error=parsed.error,
         call_index=diagnosis.call_index,
-        reference=reference,
+        reference=reference or (),
         recovery_target=RecoveryTarget.REWARD,
         update=rollout.update,
         row=dict(rollout.row),

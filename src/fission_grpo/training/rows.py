@@ -40,9 +40,11 @@ def tools_of(row: Mapping[str, Any]) -> list[Tool]:
     return json.loads(tools) if isinstance(tools, str) else [_without_none(tool) for tool in tools]
 
 
-def reference_of(row: Mapping[str, Any]) -> tuple[ToolCall, ...]:
-    """The `reference` calls of a row, given as JSON text or as a list of `{"name", "arguments"}`."""
-    reference = row.get("reference") or []
+def reference_of(row: Mapping[str, Any]) -> tuple[ToolCall, ...] | None:
+    """The `reference` calls of a row, given as JSON text or as a list of `{"name", "arguments"}`; None where unknown."""
+    reference = row.get("reference")
+    if reference is None:
+        return None
     calls = json.loads(reference) if isinstance(reference, str) else reference
     return tuple(ToolCall(call["name"], _arguments(call["arguments"])) for call in calls)
 

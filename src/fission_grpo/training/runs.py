@@ -84,7 +84,10 @@ def train(
         folder.cut_back({})
     if token_budget is not None:
         trainer.add_callback(BudgetCallback(token_budget, spent=folder.tokens()))
-    trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    if newest is not None and checkpoint.step_of(newest) >= args.max_steps > 0:
+        trainer.load_weights(newest)  # killed between the last update and the end
+    else:
+        trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     trainer.save_model(str(run / "model"))
 
 
@@ -104,6 +107,10 @@ def trainer_config(recipe: Recipe, run: Path) -> FissionGRPOConfig:
     if recipe.method == "grpo":
         fission["recovery_fraction"] = 0.0
     settings: dict[str, Any] = _DEFAULTS | ({} if torch.cuda.is_available() else _CPU_DEFAULTS) | recipe.trainer | fission
+    if settings["logging_steps"] != 1:
+        raise UserError(
+            f"trainer.logging_steps: {settings['logging_steps']} found, 1 is allowed: metrics have one line an update"
+        )
     try:
         return FissionGRPOConfig(
             output_dir=str(run),
@@ -141,7 +148,7 @@ def build_trainer(
         prompt_fn=granularity.prompt,
         rollout_func=None if args.use_vllm and recipe.granularity == "step" else granularity.rollout,
         peft_config=_lora(recipe),
-        callbacks=[MetricsCallback(partial(folder.append, "metrics.jsonl"), *sinks)],
+        callbacks=[MetricsCallback(granularity.take_counts, partial(folder.append, "metrics.jsonl"), *sinks)],
         record_group=partial(folder.append, "trajectories/fission_groups.jsonl"),
     )
     trainer.remove_callback(PrinterCallback)  # would print every log as a dictionary, into the progress display

@@ -8,6 +8,7 @@ messages are executed from a fork of the state S before them, so that feedback c
 - S* out of reach of one message: counted `unrecoverable_in_one_step`, and not pooled.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,8 +75,7 @@ class StepTasks:
         self._environment = make_environment()
         self._chat = chat
         self._reward = reward
-        self.unrecoverable_in_one_step = 0
-        self.infrastructure_failures = 0
+        self._counts: Counter[str] = Counter()
         built = [self._instance(task, turn, step) for task in tasks for turn, step in _call_messages(task)]
         self.instances = [each for each in built if len(chat.render(each.messages, each.tools)) <= context_tokens]
         self.too_long = len(built) - len(self.instances)
@@ -116,14 +116,16 @@ class StepTasks:
         try:
             results, changed, reached = self._execute(base, parsed.calls, instance.target)
         except InfrastructureError:
-            self.infrastructure_failures += 1
+            self._counts["infrastructure_failures"] += 1
             return None
-        diagnosis = classify_step(parsed.calls, parsed.error, results, instance.reference, instance.tools)
+        diagnosis = classify_step(
+            parsed.calls, parsed.error, results, instance.reference, instance.tools, ordered=self._reward.settings.ordered
+        )
         if reached or diagnosis is None:
             return None
         reference = instance.reference if changed is None else self._way_back(changed, instance)
         if reference is None:
-            self.unrecoverable_in_one_step += 1
+            self._counts["unrecoverable_in_one_step"] += 1
             return None
         return Failure(
             task_id=instance.task.id,
@@ -147,6 +149,11 @@ class StepTasks:
             update=rollout.update,
             row=dict(rollout.row),
         )
+
+    def take_counts(self) -> dict[str, int]:
+        """What was met since the last call and could not be used."""
+        counts, self._counts = dict(self._counts), Counter()
+        return counts
 
     def score(
         self, instance: StepInstance, context: CorrectiveContext | None, parsed: ParsedMessage, tokens: int, update: int
@@ -181,6 +188,7 @@ class StepTasks:
                 scored.append(self.score(self.instances[index], context, parsed, len(ids), update))
             except InfrastructureError:
                 scored.append(None)
+                self._counts["infrastructure_failures"] += 1
         return scored
 
     def _execute(

@@ -11,7 +11,7 @@ matter, `_get_train_sampler` makes an epoch's order independent of earlier ones,
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -124,6 +124,7 @@ class FissionGRPOTrainer(GRPOTrainer):
             name = model if isinstance(model, str) else model.config._name_or_path
             processing_class = AutoTokenizer.from_pretrained(name, padding_side="left")
         self.chat = ChatFormat(processing_class)
+        _check_prompts(trl_arguments.get("train_dataset"), args)
         super().__init__(model, reward_funcs, args=args, processing_class=processing_class, **trl_arguments)
         self.engine = FissionEngine(args.fission_settings(), _chain(error_simulator), self.chat)
         self.batch: Batch | None = None
@@ -367,6 +368,10 @@ class FissionGRPOTrainer(GRPOTrainer):
     def _fission_state(self) -> dict[str, Any]:
         return {"engine": self.engine.state_dict(), "queue": self._queue.waiting, **self.extra_state()}
 
+    def load_weights(self, folder: Path) -> None:
+        """Takes over the weights of a checkpoint, and nothing else of it."""
+        self._load_from_checkpoint(str(folder))
+
     def train(self, resume_from_checkpoint: str | bool | None = None, *arguments: Any, **named: Any) -> Any:
         """As in TRL; `True` resumes from the newest *whole* checkpoint of `output_dir`.
 
@@ -383,6 +388,16 @@ class FissionGRPOTrainer(GRPOTrainer):
             self.engine.load_state_dict(state["engine"])
             self._queue.waiting = state["queue"]
         return super().train(resume_from_checkpoint, *arguments, **named)
+
+
+def _check_prompts(dataset: Any, args: FissionGRPOConfig) -> None:
+    """TRL leaves out a batch that is not full: with fewer prompts than one batch needs, it would train nothing, silently."""
+    needed = cast(int, args.generation_batch_size) // cast(int, args.num_generations)
+    if isinstance(dataset, Sized) and len(dataset) < needed:
+        raise UserError(
+            f"train_dataset: {len(dataset)} prompts found, at least {needed} allowed: one generation batch of "
+            f"{args.generation_batch_size} rows in groups of {args.num_generations} (num_generations)"
+        )
 
 
 def _chain(simulator: Simulator | Sequence[Simulator] | None) -> Simulator:
