@@ -2,8 +2,8 @@
 
     python benchmarks/overhead.py runs/learning/step-fission-*       # prints and writes benchmarks/results/overhead.md
 
-Both are in `metrics.jsonl` of every run (`overhead_seconds`, `seconds`), so any run can be looked at. Interception includes the
-execution of failed messages in a fork of the live state.
+Both are in `metrics.jsonl` of every run (`overhead_seconds`, `seconds`), so any run can be looked at. Interception includes
+the execution of failed messages in a fork of the live state.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main() -> None:
     lines = [
         "| run | updates | overhead, s | step time, s | share, % | per update: median (lowest to highest), % |",
         "|---|---|---|---|---|---|",
-        *(row(run) for run in options.runs),
+        *(row(run) for run in options.runs if RunFolder(run).metrics()),
     ]
     out = Path(__file__).parent / "results" / "overhead.md"
     heading = "# Overhead of fission\n\n`python benchmarks/overhead.py RUN...`, one thread a run, two runs side by side.\n\n"
