@@ -1,4 +1,4 @@
-"""The whole loop on the bundled policy: evaluate it, train it with Fission-GRPO and GRPO side by side, evaluate both, report.
+"""The whole loop on the bundled policy: evaluate it, train it with Fission-GRPO and GRPO side by side, evaluate, report.
 
 Two worker processes, one core each: each plays half of the start policy's evaluation, then trains one method and evaluates
 the result. The main process imports no torch: it makes the tasks, shows progress and writes the report. What a stopped
@@ -63,7 +63,7 @@ def quickstart_recipe(method: str, size: Size, tasks: Path) -> Recipe:
             "tasks": {"train": str(tasks / "train.jsonl"), "test": str(tasks / "test.jsonl")},
             "rollout": {"max_new_tokens": 96, "max_context_tokens": 2048},
             "fission": {"max_context_tokens": 2048, "signal_filter": "outcome"},
-            "evaluation": {"samples": size.samples},
+            "evaluation": {"tasks": size.test_tasks, "samples": size.samples},
             "trainer": {
                 "num_generations": 8,
                 "per_device_train_batch_size": 32,
@@ -211,6 +211,7 @@ def _work(job: _Job, events: "Queue[_Event]") -> None:
 
 
 def _run_job(job: _Job, events: "Queue[_Event]") -> None:
+    from fission_grpo.evaluation.models import evaluate_into
     from fission_grpo.tasks.task import load_tasks
     from fission_grpo.training.runs import train
 
@@ -223,24 +224,14 @@ def _run_job(job: _Job, events: "Queue[_Event]") -> None:
     tasks = load_tasks(job.out / "tasks" / "test.jsonl")
     if not job.start_part.exists():
         note("playing start")
-        _evaluate(job.recipe.model, tasks[job.index :: len(METHODS)], job.recipe, job.start_part)
+        evaluate_into(job.start_part, job.recipe.model, tasks[job.index :: len(METHODS)], job.recipe)
     if not (job.run / "model" / "training_args.bin").exists():  # what the trainer writes last
         note("loading")
         train(job.recipe, job.run, resume=(job.run / "recipe.yaml").exists(), sinks=[update])
     if not (job.run / EVALUATION_FILE).exists():
         note("playing test")
-        _evaluate(str(job.run / "model"), tasks, job.recipe, job.run / EVALUATION_FILE)
+        evaluate_into(job.run / EVALUATION_FILE, str(job.run / "model"), tasks, job.recipe)
     note("done")
-
-
-def _evaluate(model: str, tasks: Sequence[Any], recipe: Recipe, path: Path) -> None:
-    """Plays tasks with a model and keeps the records; the file appears once it is whole."""
-    from fission_grpo.evaluation.models import evaluate_model
-
-    records = evaluate_model(model, tasks, recipe).records
-    draft = path.with_suffix(".partial")
-    save_records(records, draft)
-    draft.rename(path)
 
 
 def _report(out: Path, size: Size) -> Report:

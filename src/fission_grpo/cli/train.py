@@ -67,12 +67,27 @@ def _train(recipe: "Recipe", run: Path, *, resume: bool) -> None:
 
     console = Console()
     configure_cpu()
-    total = recipe.trainer.get("max_steps")
+    label = run.resolve().name
     with interruptible(console, f"`fission resume {run}` continues"):
         console.print(f"Run folder: {run}", highlight=False)
-        with console.status("Loading torch, tasks and model"):
+        with console.status("Loading torch"):
             from fission_grpo.training.runs import train as train_run
-        label = run.resolve().name
-        with ProgressDisplay({label: total}, console) as display:
+        with ProgressDisplay({label: recipe.trainer.get("max_steps")}, console) as display:
             train_run(recipe, run, resume=resume, sinks=[display.sink(label)])
+        if recipe.evaluation.tasks:
+            _evaluate(recipe, run, console)
     console.print(f"Trained policy: {run / 'model'}\nNext: fission report {run}", highlight=False)
+
+
+def _evaluate(recipe: "Recipe", run: Path, console: Console) -> None:
+    from fission_grpo.evaluation.models import evaluate_into
+    from fission_grpo.reports.data import EVALUATION_FILE, START_FILE
+    from fission_grpo.training.runs import tasks_of
+
+    tasks = tasks_of(recipe.tasks.test, "test", recipe.environment)[: recipe.evaluation.tasks]
+    for title, model, file in (("start", recipe.model, START_FILE), ("trained", str(run / "model"), EVALUATION_FILE)):
+        with console.status(f"Playing {len(tasks)} test tasks with the {title} policy") as status:
+            text = status.status
+            evaluate_into(
+                run / file, model, tasks, recipe, lambda done, of, text=text: status.update(f"{text}: {done}/{of}")
+            )

@@ -1,10 +1,12 @@
-"""Plays tasks with a model given by its name or folder. Imports torch when called."""
+"""Plays tasks with a model given by its name or folder. torch is imported only when that is done."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import cast
 
 from fission_grpo.environments.registry import make_environment
 from fission_grpo.evaluation.evaluate import EvaluationResult, Progress, evaluate
+from fission_grpo.evaluation.records import save_records
 from fission_grpo.recipe import Recipe
 from fission_grpo.rollout.episode import EpisodeLimits
 from fission_grpo.tasks.task import Task
@@ -38,3 +40,11 @@ def evaluate_model(model: str, tasks: Sequence[Task], recipe: Recipe, progress: 
         max_new_tokens=recipe.rollout.max_new_tokens,
         progress=progress,
     )
+
+
+def evaluate_into(file: Path, model: str, tasks: Sequence[Task], recipe: Recipe, progress: Progress | None = None) -> None:
+    """Evaluates a model (see `evaluate_model`) and keeps its records in a file, which appears only once it is whole."""
+    records = evaluate_model(model, tasks, recipe, progress).records
+    draft = file.with_suffix(".partial")
+    save_records(records, draft)
+    draft.rename(file)

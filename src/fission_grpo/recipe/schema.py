@@ -63,14 +63,12 @@ class TaskSource(Section):
 
 
 class TasksSection(Section):
-    """The three splits. Only `train` is ever trained on; `test` is touched once, at the end."""
+    """The tasks trained on, and the tasks held out."""
 
     train: TaskSource = TaskSource(generate=GeneratedTasks(count=2000))
     """Tasks to explore."""
-    validation: TaskSource = TaskSource(generate=GeneratedTasks(count=200))
-    """Tasks for the evaluations during training."""
     test: TaskSource = TaskSource(generate=GeneratedTasks(count=600))
-    """Held-out tasks for the final comparison."""
+    """Held-out tasks for the evaluation; nothing is ever trained on them."""
 
 
 class RolloutSection(Section):
@@ -169,14 +167,12 @@ class LoraSection(Section):
 
 
 class EvaluationSection(Section):
-    """Evaluation on the validation tasks during training, and on the test tasks at its end."""
+    """Playing the test tasks with the start policy and with the trained one, for the run's report."""
 
-    tasks: NonNegativeInt = 200
-    """Tasks evaluated; 0 evaluates all of the split."""
+    tasks: NonNegativeInt = 0
+    """How many of the test tasks; 0 leaves the evaluation out."""
     samples: PositiveInt = 1
     """Episodes a task."""
-    every: NonNegativeInt = 0
-    """Evaluate on the validation tasks every so many updates; 0 never does."""
     temperature: Annotated[float, Field(ge=0.0)] = 1.0
     """Sampling temperature. The recovery metrics are defined at 1.0: greedy decoding hides recovery."""
 
@@ -205,7 +201,7 @@ class Recipe(Section):
     lora: LoraSection | None = None
     """Low-rank adapters; leave out to train all weights."""
     evaluation: EvaluationSection = EvaluationSection()
-    """Evaluation during and after training."""
+    """Evaluation before and after training."""
     trainer: dict[str, Any] = DEFAULT_BATCH
     """Passed to TRL's `GRPOConfig` as it is: learning rate, `max_steps`, `report_to`, ... No batch size: 128 rows."""
 

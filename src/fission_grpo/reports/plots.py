@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fission_grpo.reports.data import Evaluation, Run
 from fission_grpo.reports.definitions import CURVES
@@ -30,11 +31,13 @@ def learning_curves(runs: Sequence[Run]) -> str:
     for axis, name in zip(axes, drawn, strict=False):
         for run in runs:
             steps, values = _series(run, name)
-            if steps:
+            if len(steps) > SMOOTHING:  # fewer points are no trend
                 axis.plot(steps, values, color=colours[run.label], alpha=0.25, linewidth=0.8)
-                axis.plot(steps, _smooth(values), color=colours[run.label], linewidth=2, label=run.label)
+                values = _smooth(values)
+            axis.plot(steps, values, color=colours[run.label], linewidth=2, label=run.label)
         axis.set_title(name.replace("_", " "), fontsize=10, loc="left", fontweight="bold", color=_INK)
         axis.set_xlabel("update", fontsize=8)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         if name != "reward":
             axis.set_ylim(0, max(0.05, axis.get_ylim()[1]))
         _style(axis)
