@@ -25,7 +25,7 @@ from torch.nn.utils.rnn import pad_sequence  # noqa: E402
 from fission_grpo.chat.parsing import parse_message, render_calls  # noqa: E402
 from fission_grpo.chat.template import ChatFormat  # noqa: E402
 from fission_grpo.environments.bfcl import BFCLEnvironment  # noqa: E402
-from fission_grpo.environments.replay import replay_reference  # noqa: E402
+from fission_grpo.environments.replay import CLOSING_TEXT, replay_reference  # noqa: E402
 from fission_grpo.failures import classify_step  # noqa: E402
 from fission_grpo.fission import FissionEngine, FissionSettings, SignalFilter, has_signal  # noqa: E402
 from fission_grpo.rewards.base import ScoredStep  # noqa: E402
@@ -83,11 +83,11 @@ class Loop:
         self.random = random.Random(args.seed)
 
     def step_instances(self, count: int, seed: int) -> list[Instance]:
-        """Every message of every task that makes calls, with the state before it."""
+        """Every message of every task, with the state before it."""
         environment, instances = self.environment, list[Instance]()
         for task in generate_tasks(count, seed, environment, shares=SplitShares(1.0, 0.0, 0.0)):
             for turn_index, turn in enumerate(task.turns):
-                for step, reference in enumerate(turn.reference):
+                for step, reference in enumerate((*turn.reference, ())):  # the last message only ends the turn
                     messages = replay_reference(environment, task, turn_index, step)
                     state, tools = environment.snapshot(), tuple(environment.tools)
                     key = f"{task.id}/{turn_index}/{step}"
@@ -134,7 +134,7 @@ class Loop:
     def scored(self, instance: Instance, completion: Completion) -> ScoredStep:
         text = self.chat.decode(completion.ids)
         parsed = parse_message(text)
-        reference_length = len(self.chat.tokenize(render_calls(instance.reference)))
+        reference_length = len(self.chat.tokenize(render_calls(instance.reference) or CLOSING_TEXT))
         length = len(completion.ids)
         return ScoredStep(text, parsed.calls, parsed.error, length, instance.reference, reference_length, instance.tools)
 

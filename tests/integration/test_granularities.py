@@ -77,8 +77,17 @@ def context_of(chat: ChatFormat, failure: Failure) -> CorrectiveContext:
 
 
 def test_every_message_that_makes_calls_is_an_instance(steps: StepTasks):
-    assert [instance.reference[0].name for instance in steps.instances] == ["mkdir", "cd"]
+    assert [[call.name for call in instance.reference] for instance in steps.instances] == [["mkdir"], ["cd"]]
     assert [row["instance"] for row in steps.dataset()] == [0, 1]
+
+
+def test_the_end_of_a_turn_is_an_instance_of_some(chat: ChatFormat):
+    tasks = [replace(TASK, id=f"t{number}") for number in range(3)]
+    steps = StepTasks(tasks, BFCLEnvironment, chat, CompositeReward(), context_tokens=2048)
+    ends = [index for index, instance in enumerate(steps.instances) if not instance.reference]
+    assert len(ends) == 1
+    assert judged(steps, chat.tokenize("Done."), ends[0])[1]
+    assert not judged(steps, said(chat, ToolCall("ls", {})), ends[0])[1]
 
 
 def test_the_reference_is_right_and_silence_is_not(steps: StepTasks, chat: ChatFormat):
