@@ -6,9 +6,11 @@ stand in it as they are. Arguments travel as JSON text (as in OpenAI's own forma
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
+from fission_grpo.chat.schema import check_tools
+from fission_grpo.errors import UserError
 from fission_grpo.types import Message, Tool, ToolCall
 
 
@@ -38,6 +40,27 @@ def tools_of(row: Mapping[str, Any]) -> list[Tool]:
     if not tools:
         return []
     return json.loads(tools) if isinstance(tools, str) else [_without_none(tool) for tool in tools]
+
+
+def check_tools_of(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Checks the `tools` of all rows, each distinct list once.
+
+    Raises:
+        UserError: they are not JSON, or hold an invalid schema; names row, tool and field.
+    """
+    seen: set[str] = set()
+    for number, row in enumerate(rows):
+        tools = row["tools"]
+        text = tools if isinstance(tools, str) else json.dumps(tools)
+        if text in seen:
+            continue
+        seen.add(text)
+        try:
+            check_tools(tools_of(row))
+        except json.JSONDecodeError as error:
+            raise UserError(f"train_dataset, row {number}, column tools: not readable as JSON ({error})") from error
+        except UserError as error:
+            raise UserError(f"train_dataset, row {number}, column tools: {error}") from error
 
 
 def reference_of(row: Mapping[str, Any]) -> tuple[ToolCall, ...] | None:

@@ -11,13 +11,14 @@ matter, `_get_train_sampler` makes an epoch's order independent of earlier ones,
 """
 
 import time
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
+from datasets import Dataset
 from torch import Tensor
 from transformers import AutoTokenizer
 from trl.data_utils import is_conversational
@@ -44,6 +45,7 @@ from fission_grpo.training.rollouts import (
     group_record,
     prompt_of_row,
 )
+from fission_grpo.training.rows import check_tools_of
 from fission_grpo.types import CorrectiveContext, Tool, Trajectory
 
 WRAPPED = (
@@ -124,7 +126,7 @@ class FissionGRPOTrainer(GRPOTrainer):
             name = model if isinstance(model, str) else model.config._name_or_path
             processing_class = AutoTokenizer.from_pretrained(name, padding_side="left")
         self.chat = ChatFormat(processing_class)
-        _check_prompts(trl_arguments.get("train_dataset"), args)
+        _check_dataset(trl_arguments.get("train_dataset"), args)
         super().__init__(model, reward_funcs, args=args, processing_class=processing_class, **trl_arguments)
         self.engine = FissionEngine(args.fission_settings(), _chain(error_simulator), self.chat)
         self.batch: Batch | None = None
@@ -390,10 +392,17 @@ class FissionGRPOTrainer(GRPOTrainer):
         return super().train(resume_from_checkpoint, *arguments, **named)
 
 
-def _check_prompts(dataset: Any, args: FissionGRPOConfig) -> None:
-    """TRL leaves out a batch that is not full: with fewer prompts than one batch needs, it would train nothing, silently."""
+def _check_dataset(dataset: Any, args: FissionGRPOConfig) -> None:
+    """Says what is wrong with a dataset before anything is trained (streams are left alone).
+
+    TRL leaves out a batch that is not full: with fewer prompts than one batch needs, it would train nothing, silently.
+    """
+    if not isinstance(dataset, Dataset):
+        return
+    if "tools" in dataset.column_names:
+        check_tools_of(dataset.select_columns("tools"))
     needed = cast(int, args.generation_batch_size) // cast(int, args.num_generations)
-    if isinstance(dataset, Sized) and len(dataset) < needed:
+    if len(dataset) < needed:
         raise UserError(
             f"train_dataset: {len(dataset)} prompts found, at least {needed} allowed: one generation batch of "
             f"{args.generation_batch_size} rows in groups of {args.num_generations} (num_generations)"

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import pytest
 from datasets import Dataset
 
-from fission_grpo.training.rows import arrow_messages, messages_of, reference_of, tools_of
+from fission_grpo.errors import UserError
+from fission_grpo.training.rows import arrow_messages, check_tools_of, messages_of, reference_of, tools_of
 from fission_grpo.types import Message, ToolCall
 
 
@@ -37,3 +39,15 @@ def test_no_reference_is_unknown_and_an_empty_one_is_known():
     assert reference_of({}) is None
     assert reference_of({"reference": "[]"}) == ()
     assert reference_of({"reference": '[{"name": "ls", "arguments": {"a": true}}]'}) == (ToolCall("ls", {"a": True}),)
+
+
+@pytest.mark.parametrize(
+    ("tools", "said"),
+    [
+        ("[{", r"row 1, column tools: not readable as JSON"),
+        ('[{"type": "function", "function": {"name": "ls", "parameters": {"type": "dict"}}}]', r"row 1, column tools: .*ls"),
+    ],
+)
+def test_broken_tools_are_said_with_their_row(tools: str, said: str):
+    with pytest.raises(UserError, match=said):
+        check_tools_of([{"tools": "[]"}, {"tools": tools}])
