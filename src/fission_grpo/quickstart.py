@@ -72,7 +72,7 @@ def quickstart_recipe(method: str, size: Size, tasks: Path) -> Recipe:
                 "lr_scheduler_type": "constant",
                 "beta": 0.0,
                 "max_steps": size.updates,
-                "save_steps": max(2, size.updates // 3),
+                "save_steps": 1,
             },
         }
     )
