@@ -14,7 +14,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fission_grpo.rollout.cpu import configure_cpu
 
@@ -121,7 +121,7 @@ def load(model: str) -> tuple[Any, Any]:
 
     loaded, tokenizer = load_policy_model(model)
     chat = ChatFormat(tokenizer)
-    return TransformersPolicy(loaded, tokenizer.pad_token_id, chat.end_ids), chat
+    return TransformersPolicy(loaded, cast(int, tokenizer.pad_token_id), chat.end_ids), chat
 
 
 def one(arm: str, seed: int, budget: int) -> None:
@@ -191,7 +191,7 @@ def table() -> None:
     records: dict[str, dict[int, dict[str, list[EpisodeRecord]]]] = {}
     for path in sorted(RUNS.glob("*/probe.records.jsonl")):
         arm, _, seed = path.parent.name.rpartition("-")
-        kinds = {kind: load_records(path.parent / f"{kind}.records.jsonl") for kind in ("test", "probe")}
+        kinds = {kind: list(load_records(path.parent / f"{kind}.records.jsonl")) for kind in ("test", "probe")}
         records.setdefault(arm, {})[int(seed)] = kinds
     columns = [("test", metric) for metric in TABLE_METRICS] + [("probe", "probe_recovery"), ("probe", "probe_repeat")]
     lines = ["| arm | seeds | updates | tokens (M) | " + " | ".join(metric for _, metric in columns) + " |"]

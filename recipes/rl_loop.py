@@ -13,6 +13,7 @@ import argparse
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from fission_grpo.rollout.cpu import configure_cpu
 
@@ -72,7 +73,7 @@ class Loop:
         self.args = args
         self.model, tokenizer = load_policy_model(args.model)
         self.chat = ChatFormat(tokenizer)
-        self.policy = TransformersPolicy(self.model, tokenizer.pad_token_id, self.chat.end_ids)
+        self.policy = TransformersPolicy(self.model, cast(int, tokenizer.pad_token_id), self.chat.end_ids)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=args.learning_rate, weight_decay=0.0)
         self.reward = CompositeReward()
         self.environment = BFCLEnvironment()

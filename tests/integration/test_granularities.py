@@ -78,7 +78,7 @@ def context_of(chat: ChatFormat, failure: Failure) -> CorrectiveContext:
 
 def test_every_message_that_makes_calls_is_an_instance(steps: StepTasks):
     assert [[call.name for call in instance.reference] for instance in steps.instances] == [["mkdir"], ["cd"]]
-    assert [row["instance"] for row in steps.dataset()] == [0, 1]
+    assert steps.dataset()["instance"][:] == [0, 1]
 
 
 def test_the_end_of_a_turn_is_an_instance_of_some(chat: ChatFormat):

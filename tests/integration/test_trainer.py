@@ -1,14 +1,17 @@
+# pyright: reportPrivateUsage=false
+# Contract tests look at the private methods that are wrapped.
 """The trainer on the bundled policy and the real environment: contracts with TRL, and what fission promises."""
 
 import inspect
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from datasets import Dataset
-from trl import GRPOConfig, GRPOTrainer
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
 
 from fission_grpo.errors import UserError
 from fission_grpo.fission import SignalFilter
@@ -17,6 +20,7 @@ from fission_grpo.simulators.fixed import FixedSimulator
 from fission_grpo.training.config import FissionGRPOConfig
 from fission_grpo.training.rollouts import CONTEXT_COLUMN
 from fission_grpo.training.trainer import WRAPPED, FissionGRPOTrainer
+from fission_grpo.types import CorrectiveContext
 
 BASE: dict[str, Any] = {
     "use_cpu": True,
@@ -60,10 +64,14 @@ def length_reward(completion_ids: list[list[int]], **_: Any) -> list[float]:
     return [float(len(ids)) + (ids[0] % 7) / 7 for ids in completion_ids]
 
 
-def trainer_of(tmp_path: Path, dataset: Dataset | None = None, **arguments: Any) -> FissionGRPOTrainer:
+def nothing_right(completion_ids: list[list[int]], **_: Any) -> list[bool]:
+    return [False] * len(completion_ids)
+
+
+def trainer_of(tmp_path: Path, dataset: Dataset | None = None, **arguments: Any) -> Any:
     model, tokenizer = load_policy_model("bundled")
-    settings = {**BASE, **FISSION, **arguments.pop("args", {})}
-    arguments.setdefault("outcome_fn", lambda completion_ids, **_: [False] * len(completion_ids))
+    settings: dict[str, Any] = {**BASE, **FISSION, **arguments.pop("args", {})}
+    arguments.setdefault("outcome_fn", nothing_right)
     return FissionGRPOTrainer(
         model,
         arguments.pop("reward_funcs", length_reward),
@@ -92,7 +100,9 @@ def test_without_recovery_it_is_trls_trainer(tmp_path: Path):
     model, tokenizer = load_policy_model("bundled")
     plain_rows = rows().remove_columns(["tools", "reference"])
     config = GRPOConfig(output_dir=str(tmp_path / "trl"), max_steps=2, seed=3, **BASE)
-    theirs = GRPOTrainer(model, length_reward, args=config, processing_class=tokenizer, train_dataset=plain_rows)
+    theirs: Any = GRPOTrainer(
+        model, cast(Any, length_reward), args=config, processing_class=tokenizer, train_dataset=plain_rows
+    )
     theirs.train()
     ours = trainer_of(tmp_path / "ours", plain_rows, args={"max_steps": 2, "seed": 3, "recovery_fraction": 0.0})
     ours.train()
@@ -102,7 +112,8 @@ def test_without_recovery_it_is_trls_trainer(tmp_path: Path):
 
 def test_recovery_rows_hold_the_sampled_failure_byte_for_byte(tmp_path: Path):
     trainer = trainer_of(tmp_path, args={"max_steps": 3})
-    seen: list[tuple[list[int], Any]] = []
+    seen: list[tuple[list[list[int]], list[CorrectiveContext]]] = []
+    popped: list[list[CorrectiveContext]] = []
     generate = trainer._generate_and_score_completions
 
     def watched(inputs: Any) -> Any:
@@ -114,9 +125,13 @@ def test_recovery_rows_hold_the_sampled_failure_byte_for_byte(tmp_path: Path):
             seen.append((prompts, list(popped[-1])))
         return output
 
-    popped: list[Any] = []
     pop = trainer.engine.pop
-    trainer.engine.pop = lambda step, batch_rows: popped.append(pop(step, batch_rows)) or popped[-1]  # type: ignore[method-assign]
+
+    def noted(step: int, batch_rows: int) -> list[CorrectiveContext]:
+        popped.append(pop(step, batch_rows))
+        return popped[-1]
+
+    trainer.engine.pop = noted
     trainer._generate_and_score_completions = watched
     trainer.train()
     recovered = [(prompts, contexts) for prompts, contexts in seen if contexts]
@@ -178,12 +193,12 @@ def test_all_failed_groups_have_no_phantom_gradient(tmp_path: Path, signal_filte
 def test_rows_without_advantage_leave_the_loss_as_it_is(tmp_path: Path):
     trainer = trainer_of(tmp_path, args={"recovery_fraction": 0.0})
     trainer.model.train()
-    batch = trainer._generate_and_score_completions([row for row in rows(4) for _ in range(4)])
+    batch = trainer._generate_and_score_completions([dict(row) for row in cast(Any, rows(4)) for _ in range(4)])
     batch["advantages"][::3] = 0.0
     trainer.current_gradient_accumulation_steps = 1
     smaller = trainer._rows_that_matter(batch)
     assert len(smaller["advantages"]) < len(batch["advantages"])
-    gradients = []
+    gradients: list[list[torch.Tensor]] = []
     for inputs in (batch, smaller):
         trainer.model.zero_grad()
         GRPOTrainer._compute_loss(trainer, trainer.model, inputs).backward()
@@ -199,7 +214,11 @@ def test_a_foreign_reward_needs_a_definition_of_success(tmp_path: Path):
 
 def test_success_threshold_decides_without_an_outcome_function(tmp_path: Path):
     groups: list[dict[str, Any]] = []
-    arguments = {"args": {"max_steps": 3, "success_threshold": 20.0}, "outcome_fn": None, "record_group": groups.append}
+    arguments: dict[str, Any] = {
+        "args": {"max_steps": 3, "success_threshold": 20.0},
+        "outcome_fn": None,
+        "record_group": groups.append,
+    }
     trainer_of(tmp_path, **arguments).train()
     assert groups
     for group in groups:

@@ -10,14 +10,15 @@ from fission_grpo.training.config import FissionGRPOConfig
 
 
 def config(tmp_path: Path, **settings: Any) -> FissionGRPOConfig:
-    base = {
+    base: dict[str, Any] = {
         "use_cpu": True,
         "bf16": False,
         "per_device_train_batch_size": 16,
         "num_generations": 4,
         "recovery_generations": 4,
     }
-    return FissionGRPOConfig(output_dir=str(tmp_path), **{**base, **settings})
+    base |= settings
+    return FissionGRPOConfig(output_dir=str(tmp_path), **base)
 
 
 @pytest.mark.parametrize(

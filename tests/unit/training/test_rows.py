@@ -22,7 +22,7 @@ def test_messages_survive_arrow():
         [{"role": "user", "content": "sum"}, call("sum", numbers=[1, 2], exact=None)],
     ]
     dataset = Dataset.from_list([{"prompt": arrow_messages(dialogue)} for dialogue in dialogues])
-    assert [messages_of(row) for row in dataset] == dialogues
+    assert [messages_of({"prompt": prompt}) for prompt in dataset["prompt"]] == dialogues
 
 
 def test_tools_as_text_or_list():
