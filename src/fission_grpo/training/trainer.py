@@ -400,7 +400,7 @@ def _check_dataset(dataset: Any, args: FissionGRPOConfig) -> None:
     if not isinstance(dataset, Dataset):
         return
     if "tools" in dataset.column_names:
-        check_tools_of(dataset.select_columns("tools"))
+        check_tools_of({"tools": tools} for tools in dataset["tools"])
     needed = cast(int, args.generation_batch_size) // cast(int, args.num_generations)
     if len(dataset) < needed:
         raise UserError(
