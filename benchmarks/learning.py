@@ -54,6 +54,7 @@ PAIRS = [
 TABLE_METRICS = (
     "solved",
     "hidden_hazards_solved",
+    "hazard_free_solved",
     "recovery_rate_turn",
     "recovery_rate_task",
     "recovery_rate_call",
