@@ -36,7 +36,7 @@ class FissionEngine:
         self._counts: Counter[str] = Counter()
 
     def intercept(self, failures: Sequence[Failure]) -> None:
-        """Puts the failures of a batch into the pool, in order."""
+        """Puts the failures of a batch into the pool, in order. Plain GRPO (no recoveries) only counts them."""
         for failure in failures:
             self._counts["failures"] += 1
             self._counts[f"failures/{failure.kind}"] += 1
@@ -44,7 +44,8 @@ class FissionEngine:
                 self._counts["unanswered"] += 1
                 if not self.settings.unanswered_failures:
                     continue
-            self.pool.add(replace(failure, level=self._first_level(failure)))
+            if self.settings.recovery_fraction > 0:
+                self.pool.add(replace(failure, level=self._first_level(failure)))
 
     def pop(self, step: int, batch_rows: int) -> list[CorrectiveContext]:
         """The contexts that step `step` trains, exactly `r * N / G'` of them, or none: then it is all exploration.

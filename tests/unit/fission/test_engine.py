@@ -61,6 +61,8 @@ def test_plain_grpo_never_recovers():
     engine, _ = engine_of(recovery_fraction=0.0)
     engine.intercept([failure(name) for name in "abcdef"])
     assert engine.pop(step=0, batch_rows=16) == []
+    assert engine.metrics()["fission/failures"] == 6
+    assert len(engine.pool) == 0
 
 
 def test_without_options_it_is_the_papers_pool():
