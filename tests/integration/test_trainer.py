@@ -230,6 +230,11 @@ def test_too_few_prompts_for_one_batch_is_said(tmp_path: Path):
         trainer_of(tmp_path, rows(3))
 
 
+def test_plain_text_prompts_are_said(tmp_path: Path):
+    with pytest.raises(UserError, match=r"column prompt: plain text found, chat messages allowed"):
+        trainer_of(tmp_path, Dataset.from_list([{"prompt": "Show notes.txt."}] * 8))
+
+
 def test_rows_without_a_reference_are_failures_by_their_reward(tmp_path: Path):
     """Nothing says what would have been right, so nothing may claim that no call was needed."""
     groups: list[dict[str, Any]] = []

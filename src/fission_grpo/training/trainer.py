@@ -399,6 +399,11 @@ def _check_dataset(dataset: Any, args: FissionGRPOConfig) -> None:
     """
     if not isinstance(dataset, Dataset):
         return
+    if len(dataset) and not is_conversational(dataset[0]):
+        raise UserError(
+            "train_dataset, column prompt: plain text found, chat messages allowed "
+            '([{"role": "user", "content": ...}]): feedback on a failed call is a message of its own'
+        )
     if "tools" in dataset.column_names:
         check_tools_of({"tools": tools} for tools in dataset["tools"])
     needed = cast(int, args.generation_batch_size) // cast(int, args.num_generations)
