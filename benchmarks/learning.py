@@ -183,14 +183,14 @@ def _wait_any(running: list[subprocess.Popen[bytes]]) -> None:
             continue
 
 
-def table() -> None:
-    """Writes the table of all finished runs, with paired differences."""
+def table(runs: Path, out: Path) -> None:
+    """Writes the table of all finished runs in a folder, with paired differences."""
     from fission_grpo.evaluation.records import EpisodeRecord, load_records
     from fission_grpo.evaluation.statistics import paired_difference, summary
     from fission_grpo.training.run_folder import RunFolder
 
     records: dict[str, dict[int, dict[str, list[EpisodeRecord]]]] = {}
-    for path in sorted(RUNS.glob("*/probe.records.jsonl")):
+    for path in sorted(runs.glob("*/probe.records.jsonl")):
         arm, _, seed = path.parent.name.rpartition("-")
         kinds = {kind: list(load_records(path.parent / f"{kind}.records.jsonl")) for kind in ("test", "probe")}
         records.setdefault(arm, {})[int(seed)] = kinds
@@ -201,7 +201,7 @@ def table() -> None:
         if arm not in records:
             continue
         seeds = sorted(records[arm])
-        folders = [RunFolder(RUNS / f"{arm}-{seed}") for seed in seeds]
+        folders = [RunFolder(runs / f"{arm}-{seed}") for seed in seeds]
         updates = ", ".join(str(len(folder.metrics())) for folder in folders)
         tokens = ", ".join(f"{folder.tokens() / 1e6:.2f}" for folder in folders)
         cells = []
@@ -218,7 +218,6 @@ def table() -> None:
             found = paired_difference(pair[0], pair[1], metric)
             by_seed = ", ".join(f"{value:+.3f}" for value in found.by_seed)
             lines.append(f"| {first} | {second} | {metric} | {found.difference:+.3f} | {found.interval} | {by_seed} |")
-    out = HERE / "results" / "learning.md"
     out.parent.mkdir(exist_ok=True)
     out.write_text(_heading() + "\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
@@ -237,7 +236,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("prepare", help="tasks and probe set")
-    commands.add_parser("table", help="the table of finished runs")
+    shown = commands.add_parser("table", help="the table of finished runs")
+    shown.add_argument("--runs", type=Path, default=RUNS, help="folder of run folders")
+    shown.add_argument("--out", type=Path, default=HERE / "results" / "learning.md")
     many = commands.add_parser("run", help="train and evaluate")
     many.add_argument("--arms", nargs="+", choices=["start", *ARMS], default=["start", *ARMS])
     many.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -252,7 +253,7 @@ def main() -> None:
     if options.command == "prepare":
         prepare()
     elif options.command == "table":
-        table()
+        table(options.runs, options.out)
     elif options.command == "run":
         run_all(options.arms, options.seeds, options.budget, options.jobs)
     else:
