@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from fission_grpo.environments.registry import make_environment
 from fission_grpo.environments.replay import replay_reference
 from fission_grpo.errors import UserError
 from fission_grpo.tasks.task import Task, Turn
-from fission_grpo.types import ToolCall
+from fission_grpo.types import Snapshot, ToolCall
 
 MAKE = ToolCall("mkdir", {"dir_name": "notes"})
 ENTER = ToolCall("cd", {"folder": "notes"})
@@ -107,6 +108,17 @@ def test_matching_a_target_needs_state_and_results() -> None:
     assert environment.matches(target.snapshot()), "further results do no harm"
     environment.next_user_turn()
     assert not environment.matches(target.snapshot()), "another turn"
+
+
+def test_the_same_calls_give_the_same_snapshot_at_any_time() -> None:
+    """Files remember when they were written; a resumed run must have the same pool all the same."""
+    snapshots: list[Snapshot] = []
+    for _ in range(2):
+        environment = started()
+        environment.call(TOUCH)
+        time.sleep(0.01)
+        snapshots.append(environment.snapshot())
+    assert snapshots[0] == snapshots[1]
 
 
 def test_a_snapshot_is_read_in_a_new_process(tmp_path: Path) -> None:

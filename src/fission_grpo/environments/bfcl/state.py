@@ -6,6 +6,7 @@ import pickle
 import random
 import struct
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, cast
 
 from fission_grpo.environments.bfcl.package import Instances, state_checker
@@ -25,10 +26,22 @@ def _reduced_random(generator: random.Random) -> tuple[Callable[..., random.Rand
     return _restored_random, (_WORDS.pack(*words), gauss_next)
 
 
-class _StatePickler(pickle.Pickler):
-    """Writes the 625 words of a generator as one string of bytes instead of 625 integers: most of a small state."""
+def _reduced_clock(_: datetime) -> tuple[type[datetime], tuple[int, int, int]]:
+    return datetime, (1970, 1, 1)
 
-    dispatch_table: Mapping[type, Callable[[Any], Any]] = {**copyreg.dispatch_table, random.Random: _reduced_random}
+
+class _StatePickler(pickle.Pickler):
+    """Writes the 625 words of a generator as one string of bytes instead of 625 integers: most of a small state.
+
+    The only clock in a state is when a file was last modified, which no tool reads: written as one constant, so that the
+    same calls give the same bytes whenever they are made, and a resumed run has the same pool.
+    """
+
+    dispatch_table: Mapping[type, Callable[[Any], Any]] = {
+        **copyreg.dispatch_table,
+        random.Random: _reduced_random,
+        datetime: _reduced_clock,
+    }
 
 
 class WorldState:
