@@ -1,6 +1,7 @@
 """The command `fission`: one file a command group, no logic of its own, and nothing heavy imported before a command runs.
 
-Exit status: 0 done, 1 something is missing (`doctor`), 2 a mistake of the user, 130 stopped by Ctrl-C.
+Exit status: 0 done, 1 something is missing (`doctor`), 2 a mistake of the user, 3 entries of a benchmark are missing because
+the infrastructure failed, 130 stopped by Ctrl-C.
 """
 
 import errno
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fission_grpo.cli.doctor import doctor
+from fission_grpo.cli.evaluate import app as evaluate
 from fission_grpo.cli.quickstart import quickstart
 from fission_grpo.cli.report import report
 from fission_grpo.cli.tasks import app as tasks
@@ -28,6 +30,7 @@ app = typer.Typer(
 )
 for command in (quickstart, train, resume, report, doctor):
     app.command()(command)
+app.add_typer(evaluate, name="eval")
 app.add_typer(tasks, name="tasks")
 
 

@@ -64,7 +64,22 @@ def call_events(trajectory: Trajectory) -> list[CallEvent]:
 
 def same_text(first: ToolCall, second: ToolCall) -> bool:
     """Whether two calls are equal as JSON, key order and 1 against 1.0 aside."""
-    return first.name == second.name and canonical(first.arguments) == canonical(second.arguments)
+    if first.name != second.name:
+        return False
+    try:
+        return canonical(first.arguments) == canonical(second.arguments)
+    except TypeError:  # a call as an argument of a call, for one, is no JSON
+        return first == second
+
+
+def recovered_later(erred: CallEvent, later: CallEvent) -> bool:
+    """Whether the later call makes good an erred one: the same tool succeeds."""
+    return later.succeeds and later.call.name == erred.call.name
+
+
+def repeated_later(erred: CallEvent, later: CallEvent) -> bool:
+    """Whether the later call repeats an erred one: an equal call errs again."""
+    return later.result.is_error and same_text(later.call, erred.call)
 
 
 def solved(trajectory: Trajectory, task: Task) -> Ratio:
@@ -87,12 +102,16 @@ def recovery_rate_turn(trajectory: Trajectory, task: Task) -> Ratio:
 
     A turn that was never finished counts as wrong.
     """
+    erred = sorted({event.turn for event in call_events(trajectory) if event.result.is_error})
+    return total(turn_recovery(trajectory, task, turn) for turn in erred)
+
+
+def turn_recovery(trajectory: Trajectory, task: Task, turn: int) -> Ratio:
+    """Whether a turn in which a call erred ends right; 0/0 where an earlier one did not or nothing was to be done."""
     judged = trajectory.verdict.turns if trajectory.verdict is not None else ()
-    rate = Ratio()
-    for turn in sorted({event.turn for event in call_events(trajectory) if event.result.is_error}):
-        if all(judged[:turn]) and task.turns[turn].calls:
-            rate += Ratio(int(turn < len(judged) and judged[turn]), 1)
-    return rate
+    if not all(judged[:turn]) or not task.turns[turn].calls:
+        return Ratio()
+    return Ratio(int(turn < len(judged) and judged[turn]), 1)
 
 
 def recovery_rate_task(trajectory: Trajectory, task: Task) -> Ratio:
@@ -103,12 +122,12 @@ def recovery_rate_task(trajectory: Trajectory, task: Task) -> Ratio:
 
 def recovery_rate_call(trajectory: Trajectory, task: Task) -> Ratio:
     """Erred calls after which the same tool succeeds within the turn, of all erred calls."""
-    return _followed(trajectory, lambda erred, later: later.succeeds and later.call.name == erred.call.name)
+    return _followed(trajectory, recovered_later)
 
 
 def repeat_rate(trajectory: Trajectory, task: Task) -> Ratio:
     """Erred calls followed, within the turn, by an equal call that errs again, of all erred calls."""
-    return _followed(trajectory, lambda erred, later: later.result.is_error and same_text(later.call, erred.call))
+    return _followed(trajectory, repeated_later)
 
 
 def error_rate(trajectory: Trajectory, task: Task) -> Ratio:

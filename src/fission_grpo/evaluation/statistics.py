@@ -78,6 +78,30 @@ def summary(runs: Sequence[Sequence[EpisodeRecord]], metrics: Sequence[str], *, 
     return rows
 
 
+def mean_of_groups(
+    groups: Sequence[Sequence[EpisodeRecord]],
+    metric: str,
+    *,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> tuple[float, Interval]:
+    """The unweighted mean of one metric over groups of tasks that share scenarios, such as BFCL's categories.
+
+    A scenario is drawn into all groups at once, because its tasks resemble each other across them. A group without records
+    counts 0, as BFCL counts a category that was left out; in a resample, one whose scenarios were not drawn is left out.
+    """
+    scenarios = _scenarios(groups, metric)
+    counts = [_count_arrays([records], metric, scenarios) for records in groups]
+    pooled = [_pooled(*pair).value or 0.0 for pair in counts]
+    seeds_RS, scenarios_RC = _weights((1, len(scenarios)), resamples, seed)
+    played = [_resampled(*pair, seeds_RS, scenarios_RC) for pair, records in zip(counts, groups, strict=True) if records]
+    if not played:
+        return 0.0, Interval(np.nan, np.nan, level)
+    means_R = np.nanmean(np.stack(played), axis=0) * len(played) / len(groups)
+    return sum(pooled) / len(groups), _interval(means_R, level)
+
+
 def paired_difference(
     first: Sequence[Sequence[EpisodeRecord]], second: Sequence[Sequence[EpisodeRecord]], metric: str, *, seed: int = 0
 ) -> Difference:

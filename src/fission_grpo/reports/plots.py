@@ -16,7 +16,7 @@ COLOURS = {"Start": "#8a8f98", "GRPO": "#4c8dd6", "Fission-GRPO": "#e0662f"}
 SPARE_COLOURS = ("#3ba272", "#9a60b4", "#d4a72c", "#c2577e", "#2fa5b5")
 SMOOTHING = 7
 """Updates in the moving average; the updates themselves are drawn thin behind it."""
-_INK = "#010203"
+INK = "#010203"
 """Stands for the page's text colour while matplotlib draws; replaced by `currentColor` in the SVG."""
 
 
@@ -35,16 +35,16 @@ def learning_curves(runs: Sequence[Run]) -> str:
                 axis.plot(steps, values, color=colours[run.label], alpha=0.25, linewidth=0.8)
                 values = _smooth(values)
             axis.plot(steps, values, color=colours[run.label], linewidth=2, label=run.label)
-        axis.set_title(name.replace("_", " "), fontsize=10, loc="left", fontweight="bold", color=_INK)
+        axis.set_title(name.replace("_", " "), fontsize=10, loc="left", fontweight="bold", color=INK)
         axis.set_xlabel("update", fontsize=8)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         if name != "reward":
             axis.set_ylim(0, max(0.05, axis.get_ylim()[1]))
-        _style(axis)
+        style(axis)
     for axis in axes[len(drawn) :]:
         axis.set_visible(False)
-    axes[0].legend(frameon=False, fontsize=8, labelcolor=_INK)
-    return _svg(figure)
+    axes[0].legend(frameon=False, fontsize=8, labelcolor=INK)
+    return svg(figure)
 
 
 def failure_bars(evaluations: Sequence[Evaluation]) -> str:
@@ -63,14 +63,14 @@ def failure_bars(evaluations: Sequence[Evaluation]) -> str:
         places = [place + 0.4 - (index + 0.5) * height for place in range(len(kinds))]
         values = [_frequency(evaluation, kind) for kind in kinds]
         bars = axis.barh(places, values, height * 0.9, color=colours[evaluation.label], label=evaluation.label)
-        axis.bar_label(bars, fmt="%.1f", fontsize=7, padding=3, color=_INK)
+        axis.bar_label(bars, fmt="%.1f", fontsize=7, padding=3, color=INK)
     axis.set_yticks(range(len(kinds)), [kind.replace("_", " ") for kind in kinds])
     axis.set_xlabel("failed messages per 100 episodes", fontsize=8)
-    axis.legend(frameon=False, fontsize=8, labelcolor=_INK, loc="lower right")
-    _style(axis)
+    axis.legend(frameon=False, fontsize=8, labelcolor=INK, loc="lower right")
+    style(axis)
     axis.tick_params(axis="y", length=0, labelsize=9)
     axis.grid(visible=False, axis="y")
-    return _svg(figure)
+    return svg(figure)
 
 
 def colours_of(labels: Sequence[str]) -> dict[str, str]:
@@ -95,16 +95,17 @@ def _frequency(evaluation: Evaluation, kind: str) -> float:
     return 100.0 * evaluation.failures.get(kind, 0) / evaluation.episodes
 
 
-def _style(axis: Axes) -> None:
+def style(axis: Axes) -> None:
+    """The look of every chart: light axes, text in the colour of the page."""
     axis.spines[["top", "right"]].set_visible(False)
     axis.spines[["left", "bottom"]].set_color("#8a8f98")
-    axis.tick_params(colors=_INK, labelsize=8)
-    axis.xaxis.label.set_color(_INK)
+    axis.tick_params(colors=INK, labelsize=8)
+    axis.xaxis.label.set_color(INK)
     axis.grid(color="#8a8f98", alpha=0.2, linewidth=0.6)
     axis.set_axisbelow(True)
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
     """The figure as an `<svg>` element without fixed size, background or metadata."""
     figure.patch.set_alpha(0.0)
     for axis in figure.axes:
@@ -113,4 +114,4 @@ def _svg(figure: Figure) -> str:
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fission"}):  # text as text; ids that do not vary
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
-    return text[text.index("<svg") :].replace(_INK, "currentColor")
+    return text[text.index("<svg") :].replace(INK, "currentColor")

@@ -27,10 +27,11 @@ _SHRINK_AT = 0.75
 
 @dataclass
 class _Row:
-    """One completion in the making. `index` is its place among the prompts of the call."""
+    """One completion in the making. `index` is its place among the prompts of the call, `limit` its most tokens."""
 
     index: int
     prompt: tuple[int, ...]
+    limit: int
     ids: list[int]
     logprobs: list[float]
     stop_reason: StopReason | None = None
@@ -63,6 +64,7 @@ class TransformersPolicy:
         batch_size: rows decoded together.
         seed: of the generator that calls with `Sampling.seed=None` draw from.
         prefix_bytes: most memory that `reusing_prefixes` may hold.
+        context_tokens: prompt and completion together hold no more; a completion that meets it ends with `LENGTH`.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class TransformersPolicy:
         batch_size: int = 64,
         seed: int = 0,
         prefix_bytes: int = 1 << 30,
+        context_tokens: int | None = None,
     ) -> None:
         self.model = model
         self.pad_id = pad_id
@@ -80,6 +83,7 @@ class TransformersPolicy:
         self.batch_size = batch_size
         self.generator = torch.Generator().manual_seed(seed)
         self._prefix_bytes = prefix_bytes
+        self._context_tokens = context_tokens
         self._stored: PrefixStore | None = None
 
     @contextmanager
@@ -94,7 +98,7 @@ class TransformersPolicy:
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Completion]:
         """One completion a prompt, in order; equal prompts are siblings."""
-        rows = [_Row(index, tuple(prompt), [], []) for index, prompt in enumerate(prompts)]
+        rows = [_Row(index, tuple(prompt), self._limit(prompt, sampling), [], []) for index, prompt in enumerate(prompts)]
         uniforms_NT = self._draw(len(rows), sampling)
         siblings: dict[tuple[int, ...], list[_Row]] = defaultdict(list)
         for row in rows:
@@ -112,6 +116,11 @@ class TransformersPolicy:
             store.seal()
             self._stored = store
         return [Completion(tuple(row.ids), tuple(row.logprobs), row.stop_reason or StopReason.LENGTH) for row in rows]
+
+    def _limit(self, prompt: Sequence[int], sampling: Sampling) -> int:
+        if self._context_tokens is None:
+            return sampling.max_new_tokens
+        return max(1, min(sampling.max_new_tokens, self._context_tokens - len(prompt)))
 
     def _draw(self, rows: int, sampling: Sampling) -> Tensor:
         """Uniform numbers (N, T), drawn on the CPU so that every device sees the same."""
@@ -166,7 +175,7 @@ class TransformersPolicy:
                     continue
                 row.ids.append(token)
                 row.logprobs.append(logprob)
-                if token in self.end_ids or t + 1 == sampling.max_new_tokens:
+                if token in self.end_ids or t + 1 == row.limit:
                     row.stop_reason = StopReason.END if token in self.end_ids else StopReason.LENGTH
                     self._keep(batch, place, store)
             active = [place for place, row in enumerate(batch.rows) if row.stop_reason is None]

@@ -4,6 +4,7 @@ import pickle
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from fission_grpo.environments.bfcl.call_text import read_call
 from fission_grpo.environments.bfcl.executor import as_result, execute
 from fission_grpo.environments.bfcl.package import response_checker
 from fission_grpo.environments.bfcl.prepared import PreparedTask, digest, prepare, unpack
@@ -67,6 +68,18 @@ class BFCLEnvironment:
         text = execute(call, self._prepared.table, self._state)
         self._results.append(digest(text))
         return as_result(text)
+
+    def call_text(self, text: str, instance_prefix: str) -> tuple[ToolCall, ToolResult]:
+        """Executes a call given as text, such as `cd(folder='docs')`, as bfcl-eval does; see `call_text.read_call`.
+
+        Returns:
+            the call as read, and its result; of a text that is no call, the name that it begins with.
+        """
+        call = read_call(text, self._prepared.task.classes, instance_prefix)
+        if isinstance(call, ToolCall):
+            return call, self.call(call)
+        self._results.append(digest(call))
+        return ToolCall(text.partition("(")[0]), as_result(call)
 
     def next_user_turn(self) -> list[Message] | None:
         prepared = self._prepared

@@ -5,7 +5,8 @@ anything. Here a call is looked up in a prebuilt table of public methods. Deviat
 
 - a name outside the table is `name '...' is not defined`, Python's builtins included (officially, they run);
 - arguments that hang or fill the memory are refused (`limits`);
-- text inside arguments that looks like a call (`"see ls (x)"`) is left alone (officially, it is rewritten).
+- text inside arguments that looks like a call (`"see ls (x)"`) is left alone (officially, it is rewritten; so it is by
+  `call_text`, through which the benchmark is played and scored).
 """
 
 import copy
@@ -14,7 +15,8 @@ import inspect
 import json
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple, cast
 
@@ -26,13 +28,17 @@ from fission_grpo.environments.bfcl.state import WorldState
 from fission_grpo.types import ToolCall, ToolResult
 
 ERROR_PREFIX = "Error during execution: "
-_REFUSED_NAMES = frozenset({"kill", "exit", "quit", "remove", "unlink", "popen", "Popen", "run"})
+REFUSED_NAMES = frozenset({"kill", "exit", "quit", "remove", "unlink", "popen", "Popen", "run"})
 _ERROR_STARTS = ("Error during execution:", "[{'error':", "['Error:")
 _SOFT_FAILURES = ('status": false', '"success": false', '"Stock not found"', '"Unknown"')
 _SETS_PRECISION = frozenset({("MathAPI", "logarithm"), ("MathAPI", "square_root")})
-_PRECISION_LOCK = threading.Lock()
-_CONTAINERS = (list, dict)
+_PRECISION_LOCK = threading.RLock()
+_CONTAINERS = (list, dict, ToolCall)
 _LEADING_NAME = re.compile(r"[A-Za-z_]\w*(?=$|[.-])")
+
+
+class _Refusal(Exception):
+    """Carries the words of a refusal to `execute`, which answers with them."""
 
 
 class Method(NamedTuple):
@@ -84,25 +90,38 @@ def new_instances(classes: tuple[str, ...], config: Mapping[str, Any], long_cont
 
 
 def execute(call: ToolCall, table: MethodTable, instances: Instances | WorldState) -> str:
-    """Executes one call and returns the text that bfcl-eval would return. Never raises, but for KeyboardInterrupt."""
-    method = table.get(call.name)
-    if method is None:
-        return ERROR_PREFIX + _unknown(call.name)
-    instance = instances[method.class_name]
+    """Executes one call and returns the text that bfcl-eval would return. Never raises, but for KeyboardInterrupt.
+
+    An argument may itself be a call (`book_flight(travel_cost=get_flight_cost(...))`): it is made first, as in bfcl-eval.
+    """
     try:
-        # A copy: API methods keep their arguments, and must not change the recorded call through them.
-        arguments = {name: _copied(value) if type(value) in _CONTAINERS else value for name, value in call.arguments.items()}
-        if method.guard is not None and (refusal := method.guard(instance, arguments)) is not None:
-            return ERROR_PREFIX + refusal
-        for name, default in method.mutable_defaults.items():
-            arguments.setdefault(name, default.copy())
-        if method.sets_precision:
-            return _with_own_precision(method.function, instance, arguments)
-        return _rendered(method.function(instance, **arguments))
+        method = table.get(call.name)
+        if method is not None and method.sets_precision:
+            with _own_precision():  # the text depends on the precision, so it is rendered inside
+                return _rendered(_invoke(call, table, instances))
+        return _rendered(_invoke(call, table, instances))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit included: a call must not end the process
         return f"{ERROR_PREFIX}{error}"
+
+
+def _invoke(call: ToolCall, table: MethodTable, instances: Instances | WorldState) -> Any:
+    """What the API method returns; raises what it raises, and the words of a refusal."""
+    method = table.get(call.name)
+    if method is None:
+        raise _Refusal(_unknown(call.name))
+    instance = instances[method.class_name]
+    # A copy: API methods keep their arguments, and must not change the recorded call through them.
+    arguments = {
+        name: _own(value, table, instances) if type(value) in _CONTAINERS else value
+        for name, value in call.arguments.items()
+    }
+    if method.guard is not None and (refusal := method.guard(instance, arguments)) is not None:
+        raise _Refusal(refusal)
+    for name, default in method.mutable_defaults.items():
+        arguments.setdefault(name, default.copy())
+    return method.function(instance, **arguments)
 
 
 def as_result(text: str) -> ToolResult:
@@ -122,18 +141,23 @@ def _rendered(value: Any) -> str:
     return str(value)
 
 
-def _with_own_precision(function: Callable[..., Any], instance: Any, arguments: dict[str, Any]) -> str:
-    # mpmath's precision is global and decimal's belongs to the thread; the text depends on it, so it is rendered inside.
+@contextmanager
+def _own_precision() -> Generator[None]:
+    # mpmath's precision is global and decimal's belongs to the thread; what a call sets must not outlive it.
     context: Any = mpmath.mp
     with _PRECISION_LOCK, context.workprec(context.prec), decimal.localcontext():
-        return _rendered(function(instance, **arguments))
+        yield
 
 
-def _copied(value: Any) -> Any:
+def _own(value: Any, table: MethodTable, instances: Instances | WorldState) -> Any:
+    """The value of an argument: a copy of lists and objects, and of a call what it returns."""
     if type(value) is list:
-        return [_copied(item) for item in cast(list[Any], value)]
+        return [_own(item, table, instances) for item in cast(list[Any], value)]
     if type(value) is dict:
-        return {key: _copied(item) for key, item in cast(dict[str, Any], value).items()}
+        return {key: _own(item, table, instances) for key, item in cast(dict[str, Any], value).items()}
+    if type(value) is ToolCall:
+        with _own_precision():
+            return _invoke(value, table, instances)
     return value
 
 
@@ -141,7 +165,7 @@ def _unknown(name: str) -> str:
     """What bfcl-eval's `eval` would say of a call to a name that is no API method."""
     parts = name.split(".")
     function = parts[1] if len(parts) > 1 else name
-    if function in _REFUSED_NAMES:
+    if function in REFUSED_NAMES:
         return f"Function call {function} is not allowed."
     match = _LEADING_NAME.match(name)
     return f"name '{match.group()}' is not defined" if match else "invalid syntax (<string>, line 1)"

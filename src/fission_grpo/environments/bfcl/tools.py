@@ -45,10 +45,11 @@ def class_tools(class_name: str) -> tuple[Tool, ...]:
     """
     files: Mapping[str, str] = package_module("constants.executable_backend_config").MULTI_TURN_FUNC_DOC_FILE_MAPPING
     text = (data_folder() / "multi_turn_func_doc" / files[class_name]).read_text(encoding="utf-8")
-    return tuple(_tool(json.loads(line)) for line in text.splitlines() if line.strip())
+    return tuple(as_tool(json.loads(line)) for line in text.splitlines() if line.strip())
 
 
-def _tool(document: Mapping[str, Any]) -> Tool:
+def as_tool(document: Mapping[str, Any]) -> Tool:
+    """A function document as a tool; what it says of the function's response is left out."""
     function = {
         "name": document["name"],
         "description": document["description"].strip(),

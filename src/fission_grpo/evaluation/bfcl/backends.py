@@ -1,0 +1,129 @@
+"""What answers requests: a model in this process, or an endpoint. Many dialogues wait on one backend at a time."""
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+from fission_grpo.errors import InfrastructureError
+from fission_grpo.evaluation.bfcl.handlers import Completion, Request
+from fission_grpo.rollout.driver import PrefixReuser
+from fission_grpo.rollout.policy import Policy, Sampling
+from fission_grpo.types import Completion as Sampled
+from fission_grpo.types import StopReason
+
+RESERVED_TOKENS = 2
+"""bfcl-eval leaves so many tokens of the context unused."""
+
+
+@dataclass(frozen=True)
+class ContextExceeded:
+    """The prompt does not fit the model: the entry ends and counts as wrong, as officially; counted, and never cut."""
+
+    detail: str
+
+
+Outcome = Completion | ContextExceeded | InfrastructureError
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How messages are sampled.
+
+    Attributes:
+        temperature: bfcl-eval's own default is 0.001. Recovery is better seen at 1 (docs/method.md, section 7).
+        max_new_tokens: limit of one message; bfcl-eval's is 4,096, or what the context has left.
+        seed: of everything that is drawn here; endpoints are given it, and may ignore it.
+    """
+
+    temperature: float = 0.001
+    max_new_tokens: int = 4096
+    seed: int = 0
+
+
+class Backend(Protocol):
+    """Takes requests, and gives outcomes in any order.
+
+    Attributes:
+        capacity: how many requests it works on at a time.
+    """
+
+    capacity: int
+
+    def submit(self, key: int, request: Request) -> None: ...
+
+    def collect(self) -> list[tuple[int, Outcome]]:
+        """Waits until something is done; at least one outcome while anything is submitted.
+
+        Raises:
+            UserError: the endpoint refuses us: an unknown model, a wrong key.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Tokenizer(Protocol):
+    """What is needed of a Hugging Face tokenizer."""
+
+    def __call__(self, text: Any, **kwargs: Any) -> Any: ...
+
+    def decode(self, token_ids: Any, skip_special_tokens: bool = False, **kwargs: Any) -> Any: ...
+
+
+class PolicyBackend:
+    """Plays a `Policy` of this process in lock-step: one message of every waiting dialogue at a time.
+
+    Args:
+        context_tokens: what the model can read and write together.
+        capacity: dialogues played at once.
+    """
+
+    def __init__(
+        self, policy: Policy, tokenizer: Tokenizer, context_tokens: int, decoding: Decoding, capacity: int = 16
+    ) -> None:
+        self.capacity = capacity
+        self._policy = policy
+        self._tokenizer = tokenizer
+        self._context_tokens = context_tokens
+        self._decoding = decoding
+        self._waiting: list[tuple[int, list[int]]] = []
+        self._outcomes: list[tuple[int, Outcome]] = []
+        self._rounds = 0
+        self._open = ExitStack()
+        if isinstance(policy, PrefixReuser):  # a dialogue grows at its end: what was computed of it is kept
+            self._open.enter_context(policy.reusing_prefixes())
+
+    def submit(self, key: int, request: Request) -> None:
+        ids = cast(list[int], self._tokenizer(request.prompt, add_special_tokens=False)["input_ids"])
+        room = self._context_tokens - len(ids) - RESERVED_TOKENS
+        if room < 1:
+            detail = f"the prompt has {len(ids)} tokens, the model's context {self._context_tokens}"
+            self._outcomes.append((key, ContextExceeded(detail)))
+        else:
+            self._waiting.append((key, ids))
+
+    def collect(self) -> list[tuple[int, Outcome]]:
+        waiting, self._waiting = self._waiting, []
+        outcomes, self._outcomes = self._outcomes, []
+        if waiting:
+            started = time.perf_counter()
+            sampled = self._policy.generate([ids for _, ids in waiting], self._sampling())
+            seconds = time.perf_counter() - started
+            for (key, ids), completion in zip(waiting, sampled, strict=True):
+                outcomes.append((key, self._completion(ids, completion, seconds)))
+        return outcomes
+
+    def close(self) -> None:
+        self._open.close()
+
+    def _sampling(self) -> Sampling:
+        self._rounds += 1
+        seed = (self._decoding.seed << 32) + self._rounds
+        return Sampling(self._decoding.temperature, max_new_tokens=self._decoding.max_new_tokens, seed=seed)
+
+    def _completion(self, prompt: Sequence[int], sampled: Sampled, seconds: float) -> Completion:
+        ids = sampled.ids[:-1] if sampled.stop_reason is StopReason.END else sampled.ids
+        text = str(self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return Completion(text, (), len(prompt), len(sampled.ids), seconds)

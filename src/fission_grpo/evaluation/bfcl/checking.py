@@ -1,0 +1,98 @@
+"""Judges results in processes of their own: no network there, and one that hangs is killed, the others go on.
+
+Processes and never threads: mpmath's precision is one for all threads, and changes verdicts.
+"""
+
+import multiprocessing
+import os
+import socket
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import TimeoutError as OutOfTime
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+from pebble import ProcessExpired, ProcessPool
+
+from fission_grpo.evaluation.bfcl.entries import entry_of
+from fission_grpo.evaluation.bfcl.records import record_of
+from fission_grpo.evaluation.bfcl.replay import OfficialVerdict, Turns, replay
+from fission_grpo.evaluation.records import EpisodeRecord
+
+CHUNK = 32
+"""Results judged in one go: a message between processes costs more than a verdict."""
+TIMEOUT = 60.0
+"""Seconds that one result may take; arguments that hang are refused long before (`environments.bfcl.limits`)."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One result to be judged: its calls by turn and message, None where the entry broke off in inference."""
+
+    task_id: str
+    turns: Turns | None
+    model: str
+    sample: int = 0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A job's verdict, and its counts; both None where judging it failed or took too long, which `fault` says."""
+
+    job: Job
+    verdict: OfficialVerdict | None
+    record: EpisodeRecord | None
+    fault: str = ""
+
+
+def judge(job: Job) -> Judged:
+    """Judges one result in this process."""
+    entry = entry_of(job.task_id)
+    played = replay(entry, job.turns, job.model)
+    return Judged(job, played.verdict, record_of(entry, played, job.sample))
+
+
+def judge_all(jobs: Iterable[Job], processes: int | None = None, timeout: float = TIMEOUT) -> Iterator[Judged]:
+    """Judges results, in order.
+
+    Args:
+        processes: by default one a core.
+        timeout: seconds a result.
+    """
+    workers = processes or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # Forked once from a process that has loaded neither torch nor threads: quick to start, and safe.
+    context = multiprocessing.get_context(
+        "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    )
+    with ProcessPool(workers, initializer=_cut_off, context=cast(Any, context)) as pool:
+        waiting = list(jobs)
+        chunks = [waiting[start : start + CHUNK] for start in range(0, len(waiting), CHUNK)]
+        results = cast(Any, pool.map(_judge_chunk, chunks, timeout=timeout * CHUNK)).result()
+        for chunk in chunks:
+            try:
+                yield from cast(Sequence[Judged], next(results))
+            except (OutOfTime, ProcessExpired):
+                yield from (_alone(pool, job, timeout) for job in chunk)
+
+
+def _judge_chunk(chunk: Sequence[Job]) -> list[Judged]:
+    return [judge(job) for job in chunk]
+
+
+def _alone(pool: ProcessPool, job: Job, timeout: float) -> Judged:
+    """One of a chunk in which something hung or died."""
+    try:
+        return cast(Judged, cast(Any, pool.schedule(judge, args=[job], timeout=timeout)).result())
+    except OutOfTime:
+        return Judged(job, None, None, f"judging took more than {timeout:g} s")
+    except ProcessExpired as error:
+        return Judged(job, None, None, f"the judging process died with exit code {error.exitcode}")
+
+
+def _cut_off() -> None:
+    """Takes the network away from a judging process: nothing that it executes has any business there."""
+    socket.socket = cast(Any, partial(_refused, "a judging process has no network"))
+
+
+def _refused(sentence: str, *_: Any, **__: Any) -> None:
+    raise OSError(sentence)

@@ -1,0 +1,168 @@
+"""An OpenAI-compatible endpoint: text completions, as bfcl-eval asks local servers, or chat with tool calls.
+
+The client retries by itself what is worth it (no connection, time-outs, 429 with its `Retry-After`, 5xx), with growing
+waits. What is left after that is an infrastructure error of one entry: the others go on, and a second call plays it again.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, cast
+
+import openai
+
+from fission_grpo.errors import InfrastructureError, UserError
+from fission_grpo.evaluation.bfcl.backends import ContextExceeded, Decoding, Outcome
+from fission_grpo.evaluation.bfcl.handlers import Completion, Request
+
+API_KEY = "OPENAI_API_KEY"
+MIN_ROOM = 16
+"""Below so many tokens for the message, a prompt counts as not fitting."""
+_CONTEXT_WORDS = (
+    "context length",
+    "context window",
+    "maximum context",
+    "max_model_len",
+    "too long",
+    "exceeds",
+    "too many tokens",
+)
+
+
+class _Garbage(Exception):
+    """The answer is no completion."""
+
+
+@dataclass(frozen=True)
+class EndpointSettings:
+    """Where and how to ask.
+
+    Attributes:
+        concurrency: requests under way at a time.
+        timeout: seconds that one request may take.
+        retries: further tries of a request.
+    """
+
+    base_url: str
+    model: str
+    concurrency: int = 16
+    timeout: float = 600.0
+    retries: int = 6
+
+
+class EndpointBackend:
+    """Requests in threads; environments and files stay with the caller's."""
+
+    def __init__(self, settings: EndpointSettings, decoding: Decoding) -> None:
+        self.capacity = settings.concurrency
+        self._settings = settings
+        self._decoding = decoding
+        self._client = openai.OpenAI(
+            base_url=settings.base_url,
+            api_key=os.environ.get(API_KEY) or "none",
+            timeout=settings.timeout,
+            max_retries=settings.retries,
+        )
+        self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="endpoint")
+        self._under_way: dict[Future[Outcome], int] = {}
+
+    def submit(self, key: int, request: Request) -> None:
+        self._under_way[self._threads.submit(self._answer, request)] = key
+
+    def collect(self) -> list[tuple[int, Outcome]]:
+        done, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
+        return [(self._under_way.pop(future), future.result()) for future in done]
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+    def _answer(self, request: Request) -> Outcome:
+        try:
+            return self._within_context(request)
+        except openai.BadRequestError as error:
+            return (
+                ContextExceeded(_first_line(error)) if _is_about_context(error) else InfrastructureError(_first_line(error))
+            )
+        except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
+            raise UserError(self._refusal(error)) from error
+        except (openai.OpenAIError, _Garbage) as error:
+            return InfrastructureError(f"{type(error).__name__}: {_first_line(error)}")
+
+    def _within_context(self, request: Request) -> Completion:
+        """Asks for less where prompt and message do not fit together: what the context has left, within a factor of two."""
+        room = self._decoding.max_new_tokens
+        while True:
+            try:
+                return self._sound_completion(request, room)
+            except openai.BadRequestError as error:
+                room //= 2
+                if not _is_about_context(error) or room < MIN_ROOM:
+                    raise
+
+    def _sound_completion(self, request: Request, max_tokens: int) -> Completion:
+        for attempt in range(self._settings.retries + 1):
+            started = time.perf_counter()
+            try:
+                ask = self._chat if request.messages else self._text
+                return ask(request, max_tokens, started)
+            except _Garbage:
+                if attempt == self._settings.retries:
+                    raise
+                time.sleep(min(8.0, 0.5 * 2**attempt))
+        raise AssertionError("unreachable")
+
+    def _text(self, request: Request, max_tokens: int, started: float) -> Completion:
+        answer: Any = self._client.completions.create(
+            model=self._settings.model,
+            prompt=request.prompt,
+            temperature=self._decoding.temperature,
+            max_tokens=max_tokens,
+            seed=self._decoding.seed,
+        )
+        return self._completion(answer, _checked(lambda: answer.choices[0].text), (), started)
+
+    def _chat(self, request: Request, max_tokens: int, started: float) -> Completion:
+        tools: Mapping[str, Any] = {"tools": list(request.tools)} if request.tools else {}
+        answer: Any = self._client.chat.completions.create(
+            model=self._settings.model,
+            messages=cast(Any, list(request.messages)),
+            temperature=self._decoding.temperature,
+            max_tokens=max_tokens,
+            seed=self._decoding.seed,
+            **cast(Any, tools),
+        )
+        message: dict[str, Any] = _checked(lambda: cast(Any, answer.choices[0].message.model_dump(exclude_none=True)), dict)
+        calls = tuple(call for call in message.get("tool_calls", ()) if "function" in call)
+        return self._completion(answer, str(message.get("content", "")), calls, started)
+
+    def _completion(self, answer: Any, text: str, calls: tuple[Mapping[str, Any], ...], started: float) -> Completion:
+        usage = answer.usage  # some servers leave it out
+        tokens = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
+        return Completion(text, calls, *tokens, time.perf_counter() - started)
+
+    def _refusal(self, error: openai.APIStatusError) -> str:
+        where = f"endpoint {self._settings.base_url}, model {self._settings.model!r}"
+        advice = {401: f"set {API_KEY} to your key", 403: f"set {API_KEY} to a key that may use this model"}
+        return f"{where}: {_first_line(error)}; {advice.get(error.status_code, 'check --base-url and --model')}"
+
+
+def _checked(read: Any, expected: type = str) -> Any:
+    """What a completion holds; an answer that is none (an error page, half a message) raises `_Garbage`."""
+    try:
+        value = read()
+    except (AttributeError, IndexError, TypeError, KeyError) as error:
+        raise _Garbage("the endpoint's answer is no completion") from error
+    if not isinstance(value, expected):
+        raise _Garbage(f"the endpoint's answer holds {type(value).__name__} where a message should be")
+    return value
+
+
+def _is_about_context(error: openai.BadRequestError) -> bool:
+    return any(words in str(error).lower() for words in _CONTEXT_WORDS)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:300]

@@ -1,0 +1,145 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# torch and transformers ship no complete types.
+"""A model in this process: which handler fits it, and a backend on transformers. torch is imported when one is made."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from fission_grpo.errors import UserError
+from fission_grpo.evaluation.bfcl.backends import Backend, Decoding, PolicyBackend
+from fission_grpo.evaluation.bfcl.handlers import Handler, Prompting, QwenFunctionCalling, Template, ToolCalls
+from fission_grpo.evaluation.bfcl.prompts import function_calling_prompt
+from fission_grpo.types import Message, Tool
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+FORMATS = ("auto", "qwen-fc", "prompting", "template", "tool-calls")
+PREFIX_BYTES = 4 << 30
+"""Keys and values of the dialogues under way: their prompts have thousands of tokens, and grow at their end only."""
+_PROBE_MESSAGES: Sequence[Message] = ({"role": "user", "content": "Where am I?"},)
+_PROBE_FUNCTIONS: Sequence[Mapping[str, Any]] = (
+    {"name": "pwd", "description": "Says where.", "parameters": {"type": "dict", "properties": {}, "required": []}},
+)
+
+
+@dataclass(frozen=True)
+class TokenizerTemplate:
+    """The chat template of a tokenizer, as text."""
+
+    tokenizer: Any
+
+    def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
+        return str(
+            self.tokenizer.apply_chat_template(
+                list(messages), tools=list(tools) or None, add_generation_prompt=True, tokenize=False
+            )
+        )
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """A loaded tokenizer, and how to make a backend on its weights."""
+
+    tokenizer: Any
+    make_backend: Callable[[Decoding], Backend]
+
+
+def choose_handler(name: str, tokenizer: Any) -> Handler:
+    """The handler of a format; `auto` looks at the tokenizer's chat template.
+
+    A template that writes bfcl-eval's own function-calling prompt is Qwen3's (or its kin's): `qwen-fc`. One that writes
+    tools in another way is played as it is: `template`. One that knows no tools: `prompting`, through that template.
+    """
+    template = TokenizerTemplate(tokenizer)
+    found = _detected(template) if name == "auto" else name
+    match found:
+        case "qwen-fc":
+            return QwenFunctionCalling()
+        case "prompting":
+            return Prompting(None if _writes_chatml(template) else template)
+        case "template":
+            return Template(template)
+        case "tool-calls":
+            raise UserError(
+                "--format tool-calls: it is for endpoints; add --base-url, or take qwen-fc, prompting or template"
+            )
+        case _:
+            raise UserError(f"--format: found {name!r}; allowed: {', '.join(FORMATS)}")
+
+
+def choose_endpoint_handler(name: str, model: str) -> Handler:
+    """The handler of an endpoint's model, whose tokenizer is not at hand; `auto` goes by its name."""
+    found = ("qwen-fc" if "qwen3" in model.lower().replace("-", "") else "tool-calls") if name == "auto" else name
+    match found:
+        case "qwen-fc":
+            return QwenFunctionCalling()
+        case "prompting":
+            return Prompting()
+        case "tool-calls":
+            return ToolCalls()
+        case "template":
+            raise UserError(
+                "--format template: it is for local models; with --base-url take tool-calls, qwen-fc or prompting"
+            )
+        case _:
+            raise UserError(f"--format: found {name!r}; allowed: {', '.join(FORMATS)}")
+
+
+def load_transformers(model: str, capacity: int, device: str | None, dtype: str) -> LocalModel:
+    """A model on transformers.
+
+    Args:
+        capacity: dialogues played at once.
+        device: by default a GPU where there is one.
+
+    Raises:
+        UserError: no such model, or it has no chat template.
+    """
+    import torch
+
+    from fission_grpo.chat.template import ChatFormat
+    from fission_grpo.rollout.loading import load_policy_model
+    from fission_grpo.rollout.transformers_policy import TransformersPolicy
+
+    loaded, tokenizer = load_policy_model(model, dtype)
+    loaded.to(cast(Any, device or ("cuda" if torch.cuda.is_available() else "cpu")))
+    chat, context = ChatFormat(tokenizer), context_of(loaded, tokenizer)
+
+    def make_backend(decoding: Decoding) -> Backend:
+        policy = TransformersPolicy(
+            loaded,
+            cast(int, tokenizer.pad_token_id),
+            chat.end_ids,
+            batch_size=capacity,
+            seed=decoding.seed,
+            prefix_bytes=PREFIX_BYTES,
+            context_tokens=context,
+        )
+        return PolicyBackend(policy, tokenizer, context, decoding, capacity)
+
+    return LocalModel(tokenizer, make_backend)
+
+
+def context_of(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
+    """How many tokens a model reads and writes together."""
+    stated = getattr(model.config, "max_position_embeddings", None)
+    return int(stated or tokenizer.model_max_length)
+
+
+def _detected(template: TokenizerTemplate) -> str:
+    from fission_grpo.environments.bfcl.tools import as_tool
+
+    tools = [as_tool(function) for function in _PROBE_FUNCTIONS]
+    with_tools, without = template.render(_PROBE_MESSAGES, tools), template.render(_PROBE_MESSAGES, ())
+    if with_tools == without:
+        return "prompting"
+    head = function_calling_prompt(_PROBE_MESSAGES, _PROBE_FUNCTIONS).partition("<tools>\n")[0]
+    return "qwen-fc" if with_tools.startswith(head) else "template"
+
+
+def _writes_chatml(template: TokenizerTemplate) -> bool:
+    """Whether a template writes a dialogue as bfcl-eval's own ChatML handler does."""
+    messages: list[Message] = [{"role": "system", "content": "S"}, *_PROBE_MESSAGES]
+    return template.render(messages, ()) == function_calling_prompt(messages, ())

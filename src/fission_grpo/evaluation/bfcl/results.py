@@ -1,0 +1,107 @@
+"""Result files in bfcl-eval's own format: one line an entry, which its evaluator reads as they are.
+
+`DIR/<model>/multi_turn/BFCL_v4_multi_turn_base_result.json`. A line is written, and synced, as soon as its entry is
+finished: a killed run loses only the entries that it was playing.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fission_grpo.environments.bfcl import CATEGORIES
+from fission_grpo.environments.bfcl.official import Category
+from fission_grpo.errors import UserError
+
+GROUP = "multi_turn"
+VERSION = "BFCL_v4"
+_NAMES: Mapping[str, Category] = {f"{VERSION}_{category}_result.json": category for category in CATEGORIES}
+
+
+@dataclass(frozen=True)
+class ResultFolder:
+    """The results of one model: `<result dir>/<registered name>`."""
+
+    path: Path
+
+    @property
+    def model(self) -> str:
+        return self.path.name
+
+    def file(self, category: Category) -> Path:
+        return self.path / GROUP / f"{VERSION}_{category}_result.json"
+
+    def finished(self) -> set[str]:
+        """Ids of the entries that are there. A last line that was cut off by a kill is removed."""
+        return {line["id"] for category in CATEGORIES for line in _lines(self.file(category), mend=True)}
+
+    def append(self, category: Category, line: Mapping[str, Any]) -> None:
+        path = self.file(category)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def sort(self) -> None:
+        """Puts the lines into the benchmark's order, as bfcl-eval leaves its files."""
+        for category in CATEGORIES:
+            if self.file(category).is_file():
+                lines = sorted(_lines(self.file(category)), key=lambda line: int(line["id"].rpartition("_")[2]))
+                draft = self.file(category).with_suffix(".partial")
+                draft.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+                draft.replace(self.file(category))
+
+    def entries(self) -> Iterator[tuple[Category, Mapping[str, Any]]]:
+        """Every line with its category.
+
+        Raises:
+            UserError: a file is truncated or of another version of the benchmark: what was found, and what is expected.
+        """
+        for category in CATEGORIES:
+            for line in _lines(self.file(category)):
+                yield category, line
+
+
+def find_result_folders(root: Path) -> list[ResultFolder]:
+    """The models below a folder of results, or the folder itself where it is a model's.
+
+    Raises:
+        UserError: no multi-turn results of BFCL v4 in it.
+    """
+    if not root.is_dir():
+        raise UserError(f"--from-results {root}: no such folder; give one that holds <model>/{GROUP}/{next(iter(_NAMES))}")
+    found = sorted({path.parents[1] for path in root.rglob("*_result.json") if path.name in _NAMES})
+    if not found:
+        others = sorted({path.name for path in root.rglob("*_result.json")} | {path.name for path in root.rglob("*.json")})
+        seen = ", ".join(others[:3]) or "no JSON files"
+        raise UserError(f"--from-results {root}: found {seen}; expected <model>/{GROUP}/{next(iter(_NAMES))} (BFCL v4)")
+    return [ResultFolder(path) for path in found]
+
+
+def _lines(path: Path, mend: bool = False) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8")
+    if mend and text and not text.endswith("\n"):
+        text = text[: text.rfind("\n") + 1]
+        path.write_text(text, encoding="utf-8")
+    return [
+        _line(line, f"result file {path}, line {number}") for number, line in enumerate(text.splitlines(), 1) if line.strip()
+    ]
+
+
+def _line(text: str, where: str) -> dict[str, Any]:
+    try:
+        line = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{where}: not whole ({error}); remove the line, or fetch the file anew") from error
+    if not isinstance(line, dict) or "id" not in line or "result" not in line:
+        found = ", ".join(line) if isinstance(line, dict) else type(line).__name__
+        raise UserError(f"{where}: found {found}; expected an object with id and result (BFCL v4)")
+    category = str(line["id"]).rpartition("_")[0]
+    if category not in CATEGORIES:
+        raise UserError(f"{where}, field id: found {line['id']!r}; expected one such as 'multi_turn_base_17' (BFCL v4)")
+    return line

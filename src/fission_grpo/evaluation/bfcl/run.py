@@ -1,0 +1,212 @@
+"""`fission eval bfcl`: plays, judges and counts, into one folder that can be taken up again after a kill.
+
+`OUT/settings.json`, `OUT/sample-0/<registered name>/multi_turn/*.json` (official result files), `OUT/records.jsonl`,
+`OUT/scores.json`, `OUT/failures.json` where the infrastructure failed, `OUT/report.html`.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, cast
+
+from fission_grpo.errors import UserError
+from fission_grpo.evaluation.bfcl.backends import Backend, Decoding
+from fission_grpo.evaluation.bfcl.checking import Job, judge_all
+from fission_grpo.evaluation.bfcl.dialogue import INFERENCE_ERROR
+from fission_grpo.evaluation.bfcl.entries import Entry
+from fission_grpo.evaluation.bfcl.handlers import Handler
+from fission_grpo.evaluation.bfcl.play import CONTEXT_EXCEEDED, play
+from fission_grpo.evaluation.bfcl.replay import Turns, decode_turns
+from fission_grpo.evaluation.bfcl.results import ResultFolder, find_result_folders
+from fission_grpo.evaluation.bfcl.summary import ModelSummary
+from fission_grpo.evaluation.records import save_records
+
+SETTINGS_FILE = "settings.json"
+FAILURES_FILE = "failures.json"
+RECORDS_FILE = "records.jsonl"
+SCORES_FILE = "scores.json"
+
+OnProgress = Callable[[int], None]
+"""Called with the number of entries that are done."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a folder of results was made with; a folder is only continued with the same."""
+
+    model: str
+    format: str
+    temperature: float
+    max_new_tokens: int
+    seed: int
+    samples: int
+    bfcl_eval: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One evaluation: where it goes and what it plays.
+
+    Attributes:
+        make_backend: a backend for one sample's decoding (seeds differ between samples).
+    """
+
+    out: Path
+    settings: Settings
+    entries: Sequence[Entry]
+    handler: Handler
+    make_backend: Callable[[Decoding], Backend]
+
+    def folder(self, sample: int) -> ResultFolder:
+        return ResultFolder(self.out / f"sample-{sample}" / self.handler.official_name.replace("/", "_"))
+
+
+def open_folder(run: Run) -> None:
+    """Makes the folder, or takes up one that was made with the same settings.
+
+    Raises:
+        UserError: it was made with others.
+    """
+    path = run.out / SETTINGS_FILE
+    if path.is_file():
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        for name in (field.name for field in fields(Settings)):
+            if earlier.get(name) != getattr(run.settings, name):
+                raise UserError(
+                    f"--out {run.out}: its results were made with {name} {earlier.get(name)!r}, not "
+                    f"{getattr(run.settings, name)!r}; give another folder, or the same setting"
+                )
+        return
+    run.out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(asdict(run.settings), indent=1) + "\n", encoding="utf-8")
+
+
+def play_all(run: Run, on_progress: OnProgress) -> dict[str, str]:
+    """Plays what is missing, sample by sample. Returns the infrastructure errors by sample and entry."""
+    failures: dict[str, str] = {}
+    wanted = {entry.id for entry in run.entries}
+    done = sum(len(wanted & run.folder(sample).finished()) for sample in range(run.settings.samples))
+    on_progress(done)
+    for sample in range(run.settings.samples):
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            on_progress(done)
+
+        if wanted <= run.folder(sample).finished():
+            continue
+        backend = run.make_backend(
+            Decoding(run.settings.temperature, run.settings.max_new_tokens, run.settings.seed + sample)
+        )
+        try:
+            played = play(run.entries, run.handler, backend, run.folder(sample), advance)
+        finally:
+            backend.close()
+        failures |= {f"sample-{sample}/{entry}": reason for entry, reason in played.failures.items()}
+    return failures
+
+
+def summarise_run(run: Run, on_progress: OnProgress) -> ModelSummary:
+    """Judges every result of a run, and writes its records and scores."""
+    lines = [(sample, line) for sample in range(run.settings.samples) for _, line in run.folder(sample).entries()]
+    wanted = {entry.id for entry in run.entries}
+    lines = [(sample, line) for sample, line in lines if line["id"] in wanted]
+    jobs = [
+        Job(line["id"], decode_turns(line["result"], run.handler.decode), run.handler.official_name, sample)
+        for sample, line in lines
+    ]
+    summary = _summary(run.settings.model, jobs, [line for _, line in lines], on_progress)
+    missing = len(run.entries) * run.settings.samples - len(lines)
+    summary = ModelSummary(summary.model, summary.records, missing, summary.context_exceeded, summary.faults)
+    save_records(summary.records, run.out / RECORDS_FILE)
+    save_scores([summary], run.out)
+    return summary
+
+
+def save_failures(run: Run, failures: dict[str, str]) -> None:
+    """Writes what the infrastructure failed at this time; without failures there is no such file."""
+    path = run.out / FAILURES_FILE
+    path.unlink(missing_ok=True)
+    if failures:
+        path.write_text(json.dumps(failures, indent=1) + "\n", encoding="utf-8")
+
+
+def summarise_results(root: Path, on_progress: OnProgress) -> list[ModelSummary]:
+    """Judges the results of every model below a folder, whoever made them, from the calls in their inference logs.
+
+    Raises:
+        UserError: no results, a broken file, or results without inference log.
+    """
+    summaries: list[ModelSummary] = []
+    done = 0
+    for folder in find_result_folders(root):
+        lines = [line for _, line in folder.entries()]
+        jobs = [Job(line["id"], logged_turns(line, folder), folder.model) for line in lines]
+
+        def advance(count: int, before: int = done) -> None:
+            on_progress(before + count)
+
+        summaries.append(_summary(folder.model, jobs, lines, advance))
+        done += len(jobs)
+    return summaries
+
+
+def logged_turns(line: dict[str, Any] | Any, folder: ResultFolder) -> Turns | None:
+    """The calls that an inference log says were executed; None where the entry broke off in inference.
+
+    Raises:
+        UserError: there is no inference log, or none of BFCL v4.
+    """
+    if not isinstance(line["result"], list):
+        return None
+    log = line.get("inference_log")
+    if not isinstance(log, list):
+        raise UserError(
+            f"results of {folder.model}, entry {line['id']}: found {', '.join(map(str, line))}; expected an inference_log "
+            "(bfcl generate of BFCL v3 and v4 writes one)"
+        )
+    turns = [entry for entry in cast(list[Any], log) if isinstance(entry, dict) and "begin_of_turn_query" in entry]
+    if len(turns) != len(line["result"]):
+        raise UserError(
+            f"results of {folder.model}, entry {line['id']}: found {len(turns)} turns in inference_log and "
+            f"{len(line['result'])} in result; expected as many"
+        )
+    return [_logged_steps(cast(dict[str, Any], turn)) for turn in turns]
+
+
+def save_scores(summaries: Iterable[ModelSummary], out: Path) -> None:
+    """Writes `scores.json`."""
+    out.mkdir(parents=True, exist_ok=True)
+    content = [summary.as_json() for summary in summaries]
+    (out / SCORES_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def count_lines(root: Path) -> int:
+    """How many results a folder holds, for a progress bar."""
+    return sum(1 for folder in find_result_folders(root) for _ in folder.entries())
+
+
+def _logged_steps(turn: dict[str, Any]) -> list[list[str]]:
+    steps: list[list[str]] = []
+    for name, step in turn.items():
+        if name.startswith("step_"):
+            decoded = [entry["model_response_decoded"] for entry in step if "model_response_decoded" in entry]
+            # The entry stands twice where the calls are none, and nowhere where the message could not be decoded.
+            if len(decoded) == 1 and isinstance(decoded[0], list):
+                steps.append([str(call) for call in cast(list[Any], decoded[0])])
+    return steps
+
+
+def _summary(model: str, jobs: Sequence[Job], lines: Sequence[Any], on_progress: OnProgress) -> ModelSummary:
+    records, faults = [], 0
+    for count, judged in enumerate(judge_all(jobs), start=1):
+        if judged.record is None:
+            faults += 1
+        else:
+            records.append(judged.record)
+        on_progress(count)
+    exceeded = INFERENCE_ERROR + CONTEXT_EXCEEDED
+    outgrown = sum(isinstance(line["result"], str) and line["result"].startswith(exceeded) for line in lines)
+    return ModelSummary(model, records, context_exceeded=outgrown, faults=faults)
