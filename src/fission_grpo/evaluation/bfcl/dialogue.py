@@ -45,6 +45,11 @@ class Dialogue:
         self._limit: int = package_module("constants.default_prompts").MAXIMUM_STEP_LIMIT
         self._next_turn()
 
+    @property
+    def position(self) -> tuple[int, int]:
+        """User turn and step within it that the request is for, both from 0."""
+        return self._turn, self._steps_of_turn
+
     def advance(self, completion: Completion) -> None:
         """Takes in one completion: executes its calls, or ends the user's turn."""
         reply = self._handler.read(completion)
@@ -106,7 +111,8 @@ class Dialogue:
         added = self.entry.withheld.get(self._turn)
         if added is None:
             return [dict(message) for message in self.entry.question[self._turn]]
-        self._functions += added
+        if self._handler.lists_added:
+            self._functions += added
         return [{"role": "user", "content": self._handler.added_functions(added)}]
 
     def _ask(self) -> None:

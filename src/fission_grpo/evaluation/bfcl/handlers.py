@@ -72,10 +72,13 @@ class Handler(ABC):
     Attributes:
         name: its name on the command line.
         official_name: a model registered in bfcl-eval with the same decoding, under which its evaluator reads the files.
+        lists_added: functions that a turn brings are listed with the others from then on; else only the user's message of
+            that turn holds them.
     """
 
     name: ClassVar[str]
     official_name: ClassVar[str]
+    lists_added: ClassVar[bool] = False
 
     @abstractmethod
     def request(self, messages: Sequence[Message], functions: Sequence[Function]) -> Request:
@@ -180,6 +183,7 @@ class Template(Handler):
     template: ChatTemplate
     name: ClassVar[str] = "template"
     official_name: ClassVar[str] = "Qwen/Qwen3-1.7B-FC"
+    lists_added: ClassVar[bool] = True
 
     def added_functions(self, functions: Sequence[Function]) -> str:
         return _added_functions()
@@ -208,6 +212,7 @@ class ToolCalls(Handler):
 
     name: ClassVar[str] = "tool-calls"
     official_name: ClassVar[str] = "openbmb/MiniCPM-SALA-FC"
+    lists_added: ClassVar[bool] = True
 
     def added_functions(self, functions: Sequence[Function]) -> str:
         return _added_functions()
