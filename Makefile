@@ -11,7 +11,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 BFCL := bfcl-eval==2026.3.23
 
-.PHONY: help setup quickstart test lint docs clean
+# The whole official package in an environment of its own: what it answers is committed, so that no test needs it.
+OFFICIAL_VENV := .venv-official
+OFFICIAL_STAMP := $(OFFICIAL_VENV)/.complete
+OFFICIAL_FIXTURES := tests/fixtures/official_bfcl
+
+.PHONY: help setup quickstart test lint docs official-bfcl clean
 help:
 	@sed -n 's/^# //p' Makefile | head -3
 
@@ -34,16 +39,20 @@ docs: $(STAMP)
 	@$(BIN)/python -c "from pathlib import Path; from fission_grpo.recipe.describe import render_reference; \
 	  Path('docs/recipes.md').write_text(render_reference(), encoding='utf-8')"
 
+# Records anew what the official package says, and fails if the committed fixtures say otherwise.
+official-bfcl: $(OFFICIAL_STAMP)
+	@PYTHONPATH=benchmarks PYTHONHASHSEED=0 $(OFFICIAL_VENV)/bin/python -m official_bfcl.record --check $(OFFICIAL_FIXTURES)
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(OFFICIAL_VENV)
 
 # The first Python that really makes an environment: a name on the PATH may be a pyenv shim of a version that is not installed,
 # and Debian ships Pythons without their venv module.
-$(BIN)/python:
+$(BIN)/python $(OFFICIAL_VENV)/bin/python:
 	@for python in python3.11 python3.12 python3.13; do \
 	  $$python -c 'import ensurepip, venv' 2>/dev/null || continue; \
-	  echo "Setting up $(VENV) with $$($$python --version)"; \
-	  $$python -m venv --clear $(VENV) && exit 0; \
+	  echo "Setting up $(@:/bin/python=) with $$($$python --version)"; \
+	  $$python -m venv --clear $(@:/bin/python=) && exit 0; \
 	done; \
 	echo "No Python 3.11, 3.12 or 3.13 with its venv module was found: install one (Debian/Ubuntu: apt-get install python3.11-venv;" \
 	  "Fedora: dnf install python3.11; macOS: brew install python@3.11), then run make again." >&2; \
@@ -59,3 +68,9 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps '$(BFCL)'
 	@touch $@
 	@echo "Set-up complete."
+
+$(OFFICIAL_STAMP): benchmarks/official_bfcl/requirements.txt | $(OFFICIAL_VENV)/bin/python
+	@echo "Installing the official BFCL package with all its dependencies into $(OFFICIAL_VENV) (about 6 GB, once)"
+	@$(OFFICIAL_VENV)/bin/python -m pip install --disable-pip-version-check --progress-bar off -r $< \
+	  | { grep --line-buffered -oE '[^ /]+\.whl(\.metadata)? \([0-9.]+ [MG]B\)|^Installing collected packages' || true; }
+	@touch $@
