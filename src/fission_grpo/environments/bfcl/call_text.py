@@ -8,6 +8,7 @@ here.
 import ast
 import inspect
 import re
+import warnings
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any
@@ -69,9 +70,11 @@ def _refuse(text: str) -> None:
 
 def _parsed(text: str) -> ast.expr:
     try:
-        # Compiling runs nothing, and finds what parsing alone does not, such as a keyword given twice.
-        compile(text, "<string>", "eval")
-        return ast.parse(text.lstrip(" \t"), "<string>", mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's advice on the text of a model is of no use to our user
+            # Compiling runs nothing, and finds what parsing alone does not, such as a keyword given twice.
+            compile(text, "<string>", "eval")
+            return ast.parse(text.lstrip(" \t"), "<string>", mode="eval").body
     except (SyntaxError, ValueError) as error:
         raise _Unreadable(str(error)) from None
     except (MemoryError, RecursionError):

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from pebble import ProcessExpired, ProcessPool
 
-from fission_grpo.evaluation.bfcl.entries import entry_of
+from fission_grpo.evaluation.bfcl.entries import task_of
 from fission_grpo.evaluation.bfcl.records import record_of
 from fission_grpo.evaluation.bfcl.replay import OfficialVerdict, Turns, replay
 from fission_grpo.evaluation.records import EpisodeRecord
@@ -47,9 +47,9 @@ class Judged:
 
 def judge(job: Job) -> Judged:
     """Judges one result in this process."""
-    entry = entry_of(job.task_id)
-    played = replay(entry, job.turns, job.model)
-    return Judged(job, played.verdict, record_of(entry, played, job.sample))
+    task = task_of(job.task_id)
+    played = replay(task, job.turns, job.model)
+    return Judged(job, played.verdict, record_of(task, played, job.sample))
 
 
 def judge_all(jobs: Iterable[Job], processes: int | None = None, timeout: float = TIMEOUT) -> Iterator[Judged]:

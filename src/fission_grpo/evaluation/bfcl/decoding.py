@@ -10,6 +10,7 @@ import ast
 import json
 import operator
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -89,7 +90,7 @@ def decode_python_calls(text: str) -> list[str]:
     text = text if text.startswith("[") else "[" + text
     text = text if text.endswith("]") else text + "]"
     try:
-        body = ast.parse(text.strip().strip("'"), mode="eval").body
+        body = _parsed(text.strip().strip("'"))
         nodes = [body] if isinstance(body, ast.Call) else cast(list[ast.expr], cast(Any, body).elts)
         calls = [_call(node) for node in nodes if _is_call(node)]
         return [f"{name}({_arguments(values)})" for call in calls for name, values in call.items()]
@@ -97,6 +98,12 @@ def decode_python_calls(text: str) -> list[str]:
         raise
     except (SyntaxError, AttributeError, TypeError, ValueError, IndexError, MemoryError, RecursionError) as error:
         raise DecodeError(str(error)) from None
+
+
+def _parsed(text: str) -> ast.expr:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python's advice on the text of a model is of no use to our user
+        return ast.parse(text, mode="eval").body
 
 
 def _texts(calls: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -46,17 +46,17 @@ def load_entries(category: Category) -> tuple[Entry, ...]:
         UserError: bfcl-eval is not installed.
     """
     rows: Sequence[Mapping[str, Any]] = package_module("utils").load_dataset_entry(category)
-    return tuple(_entry(row, task, category) for row, task in zip(rows, official_tasks(category), strict=True))
+    return tuple(_entry(row, task, category) for row, task in zip(rows, _tasks(category).values(), strict=True))
 
 
-def entry_of(task_id: str) -> Entry:
-    """The entry of an id such as `multi_turn_base_17`.
+def task_of(task_id: str) -> Task:
+    """The task of an id such as `multi_turn_base_17`, without its function documents, which take long to read.
 
     Raises:
         UserError: no such entry.
     """
     category = task_id.rpartition("_")[0]
-    found = _by_id(category).get(task_id) if category in CATEGORIES else None
+    found = _tasks(category).get(task_id) if category in CATEGORIES else None
     if found is None:
         raise UserError(f"task {task_id!r}: no entry of BFCL v4's multi-turn categories ({', '.join(CATEGORIES)}, 0 to 199)")
     return found
@@ -85,8 +85,8 @@ def choose_entries(categories: Sequence[str], limit: int | None) -> list[Entry]:
 
 
 @cache
-def _by_id(category: Category) -> Mapping[str, Entry]:
-    return {entry.id: entry for entry in load_entries(category)}
+def _tasks(category: Category) -> Mapping[str, Task]:
+    return {task.id: task for task in official_tasks(category)}
 
 
 def _entry(row: Mapping[str, Any], task: Task, category: Category) -> Entry:

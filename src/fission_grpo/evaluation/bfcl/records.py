@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from fission_grpo.environments.bfcl.executor import method_table
-from fission_grpo.evaluation.bfcl.entries import Entry
 from fission_grpo.evaluation.bfcl.replay import Replay
 from fission_grpo.evaluation.metrics import (
     Ratio,
@@ -20,6 +19,7 @@ from fission_grpo.evaluation.metrics import (
 )
 from fission_grpo.evaluation.records import EpisodeRecord
 from fission_grpo.failures import error_kind_of
+from fission_grpo.tasks.task import Task
 from fission_grpo.types import StopReason, Trajectory
 
 ACCURACY = "accuracy"
@@ -43,28 +43,28 @@ def slice_name(metric: str, dimension: str, value: str) -> str:
     return f"{metric}|{dimension}={value}"
 
 
-def record_of(entry: Entry, played: Replay, sample: int) -> EpisodeRecord:
+def record_of(task: Task, played: Replay, sample: int) -> EpisodeRecord:
     """One entry of one model, counted. An entry that broke off in inference is wrong, and counts in no recovery metric."""
     counts: dict[str, Ratio] = {ACCURACY: Ratio(int(played.verdict.valid), 1)}
     trajectory = played.trajectory
     if trajectory is not None:
-        counts |= {metric.__name__: metric(trajectory, entry.task) for metric in METRICS}
-        for name, ratio in _slices(trajectory, entry):
+        counts |= {metric.__name__: metric(trajectory, task) for metric in METRICS}
+        for name, ratio in _slices(trajectory, task):
             counts[name] = counts.get(name, Ratio()) + ratio
     return EpisodeRecord(
-        task_id=entry.id,
-        scenario=entry.task.scenario,
+        task_id=task.id,
+        scenario=task.scenario,
         sample=sample,
         stop_reason=(trajectory.stop_reason if trajectory else StopReason.TOKEN_LIMIT).value,
         counts={name: (ratio.numerator, ratio.denominator) for name, ratio in counts.items()},
-        tags=(entry.category, *([played.verdict.error_type] if played.verdict.error_type else [])),
+        tags=(*task.tags, *([played.verdict.error_type] if played.verdict.error_type else [])),
         steps=len(trajectory.steps) if trajectory else 0,
     )
 
 
-def _slices(trajectory: Trajectory, entry: Entry) -> Iterator[tuple[str, Ratio]]:
+def _slices(trajectory: Trajectory, task: Task) -> Iterator[tuple[str, Ratio]]:
     """Recovery and repetition of every erred call, and recovery of every turn by the first call that erred in it."""
-    classes = {name: method.class_name for name, method in method_table(entry.task.classes).items()}
+    classes = {name: method.class_name for name, method in method_table(task.classes).items()}
     events = call_events(trajectory)
     seen: set[int] = set()
     for place, event in enumerate(events):
@@ -80,6 +80,6 @@ def _slices(trajectory: Trajectory, entry: Entry) -> Iterator[tuple[str, Ratio]]
         }
         if event.turn not in seen:
             seen.add(event.turn)
-            ratios["recovery_rate_turn"] = turn_recovery(trajectory, entry.task, event.turn)
+            ratios["recovery_rate_turn"] = turn_recovery(trajectory, task, event.turn)
         for dimension, value in parts.items():
             yield from ((slice_name(metric, dimension, value), ratio) for metric, ratio in ratios.items())

@@ -11,7 +11,7 @@ from typing import Any, cast
 from fission_grpo.environments.bfcl import BFCLEnvironment
 from fission_grpo.environments.bfcl.call_text import instance_prefix
 from fission_grpo.evaluation.bfcl.decoding import DecodeError, is_empty
-from fission_grpo.evaluation.bfcl.entries import Entry
+from fission_grpo.tasks.task import Task
 from fission_grpo.types import Completion, Step, StopReason, ToolResult, Trajectory
 
 Turns = Sequence[Sequence[Sequence[str]]]
@@ -52,29 +52,29 @@ def decode_turns(result: Any, decode: Callable[[Any], list[str]]) -> Turns | Non
     return turns
 
 
-def replay(entry: Entry, turns: Turns | None, model: str) -> Replay:
-    """Executes and judges the calls of one entry."""
+def replay(task: Task, turns: Turns | None, model: str) -> Replay:
+    """Executes and judges the calls of one entry, given as the task that it is."""
     if turns is None:
         return Replay(OfficialVerdict(False, "multi_turn:inference_error"))
     environment = BFCLEnvironment()
-    environment.reset(entry.task)
-    prefix = instance_prefix(model, entry.id)
+    environment.reset(task)
+    prefix = instance_prefix(model, task.id)
     steps: list[Step] = []
-    for index, turn in enumerate(turns[: len(entry.task.turns)]):
+    for index, turn in enumerate(turns[: len(task.turns)]):
         for texts in turn:
             steps.append(_step(environment, index, texts, prefix))
         environment.next_user_turn()
-    finished = len(turns) == len(entry.task.turns)
+    finished = len(turns) == len(task.turns)
     judged = environment.verdict()
     error_type = _ERROR_TYPES.get(judged.detail.partition(": ")[2], "") if finished else "multi_turn:force_terminated"
     trajectory = Trajectory(
-        task_id=entry.id,
-        scenario=entry.task.scenario,
+        task_id=task.id,
+        scenario=task.scenario,
         steps=tuple(steps),
         messages=(),
         stop_reason=StopReason.COMPLETED if finished else StopReason.STEP_LIMIT,
         verdict=judged,
-        tags=entry.task.tags,
+        tags=task.tags,
     )
     return Replay(OfficialVerdict(finished and judged.solved, error_type), trajectory)
 
