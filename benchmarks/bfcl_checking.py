@@ -16,7 +16,6 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
 from fission_grpo.environments.bfcl.package import package_module
 from fission_grpo.evaluation.bfcl.checking import judge_all
@@ -49,7 +48,7 @@ def official_verdict(numbered: tuple[int, JobOfFixture]) -> bool:
     before = set(vars(executor))
     check = package_module("eval_checker.multi_turn_eval.multi_turn_checker").multi_turn_checker
     try:
-        return bool(cast(Any, check)(turns, ground_truth()[task.id], row, task.tags[0], f"m{number}")["valid"])
+        return bool(check(turns, ground_truth()[task.id], row, task.tags[0], f"m{number}")["valid"])
     finally:
         for name in vars(executor).keys() - before:
             delattr(executor, name)

@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import TimeoutError as OutOfTime
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from pebble import ProcessExpired, ProcessPool
 from fission_grpo.evaluation.bfcl.entries import task_of
 from fission_grpo.evaluation.bfcl.records import record_of
 from fission_grpo.evaluation.bfcl.replay import OfficialVerdict, Turns, replay
+from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.evaluation.records import EpisodeRecord
 
 CHUNK = 32
@@ -27,29 +28,44 @@ TIMEOUT = 60.0
 
 @dataclass(frozen=True)
 class Job:
-    """One result to be judged: its calls by turn and message, None where the entry broke off in inference."""
+    """One result to be judged.
+
+    Attributes:
+        turns: its calls by turn and message, None where the entry broke off in inference.
+        answers: what its log says that the calls were answered, in order; empty where that is not known.
+    """
 
     task_id: str
     turns: Turns | None
     model: str
     sample: int = 0
+    answers: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A job's verdict, and its counts; both None where judging it failed or took too long, which `fault` says."""
+    """A job's verdict, and its counts; both None where judging it failed or took too long, which `fault` says.
+
+    Attributes:
+        other_answers: logged answers that are not what the call is answered here, of all logged ones.
+    """
 
     job: Job
     verdict: OfficialVerdict | None
     record: EpisodeRecord | None
     fault: str = ""
+    other_answers: Ratio = field(default_factory=Ratio)
 
 
 def judge(job: Job) -> Judged:
     """Judges one result in this process."""
     task = task_of(job.task_id)
     played = replay(task, job.turns, job.model)
-    return Judged(job, played.verdict, record_of(task, played, job.sample))
+    answers = played.answers
+    differing = sum(logged != found for logged, found in zip(job.answers, answers, strict=False))
+    differing += abs(len(job.answers) - len(answers)) if job.answers else 0
+    record = record_of(task, played, job.sample)
+    return Judged(job, played.verdict, record, other_answers=Ratio(differing, len(job.answers)))
 
 
 def judge_all(jobs: Iterable[Job], processes: int | None = None, timeout: float = TIMEOUT) -> Iterator[Judged]:

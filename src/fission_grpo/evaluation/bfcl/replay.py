@@ -41,6 +41,12 @@ class Replay:
     verdict: OfficialVerdict
     trajectory: Trajectory | None = None
 
+    @property
+    def answers(self) -> list[str]:
+        """What the calls were answered, in order."""
+        steps = self.trajectory.steps if self.trajectory is not None else ()
+        return [result.content for step in steps for result in step.results]
+
 
 def decode_turns(result: Any, decode: Callable[[Any], list[str]]) -> Turns | None:
     """The calls of a result; None where the entry has broken off in inference. What cannot be decoded is left out."""

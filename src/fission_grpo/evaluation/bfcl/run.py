@@ -5,7 +5,7 @@
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,7 @@ from fission_grpo.evaluation.bfcl.play import CONTEXT_EXCEEDED, play
 from fission_grpo.evaluation.bfcl.replay import Turns, decode_turns
 from fission_grpo.evaluation.bfcl.results import ResultFolder, find_result_folders
 from fission_grpo.evaluation.bfcl.summary import ModelSummary
+from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.evaluation.records import save_records
 
 SETTINGS_FILE = "settings.json"
@@ -143,7 +144,7 @@ def summarise_results(root: Path, on_progress: OnProgress) -> list[ModelSummary]
     done = 0
     for folder in find_result_folders(root):
         lines = [line for _, line in folder.entries()]
-        jobs = [Job(line["id"], logged_turns(line, folder), folder.model) for line in lines]
+        jobs = [Job(line["id"], logged_turns(line, folder), folder.model, answers=logged_answers(line)) for line in lines]
 
         def advance(count: int, before: int = done) -> None:
             on_progress(before + count)
@@ -153,7 +154,7 @@ def summarise_results(root: Path, on_progress: OnProgress) -> list[ModelSummary]
     return summaries
 
 
-def logged_turns(line: dict[str, Any] | Any, folder: ResultFolder) -> Turns | None:
+def logged_turns(line: Mapping[str, Any], folder: ResultFolder) -> Turns | None:
     """The calls that an inference log says were executed; None where the entry broke off in inference.
 
     Raises:
@@ -176,6 +177,12 @@ def logged_turns(line: dict[str, Any] | Any, folder: ResultFolder) -> Turns | No
     return [_logged_steps(cast(dict[str, Any], turn)) for turn in turns]
 
 
+def logged_answers(line: Mapping[str, Any]) -> list[str]:
+    """What a log says that calls were answered, in order."""
+    steps = [step for turn in line.get("inference_log", ()) if isinstance(turn, dict) for step in _steps(turn)]
+    return [str(item["content"]) for step in steps for item in step if item.get("role") == "tool"]
+
+
 def save_scores(summaries: Iterable[ModelSummary], out: Path) -> None:
     """Writes `scores.json`."""
     out.mkdir(parents=True, exist_ok=True)
@@ -190,18 +197,22 @@ def count_lines(root: Path) -> int:
 
 def _logged_steps(turn: dict[str, Any]) -> list[list[str]]:
     steps: list[list[str]] = []
-    for name, step in turn.items():
-        if name.startswith("step_"):
-            decoded = [entry["model_response_decoded"] for entry in step if "model_response_decoded" in entry]
-            # The entry stands twice where the calls are none, and nowhere where the message could not be decoded.
-            if len(decoded) == 1 and isinstance(decoded[0], list):
-                steps.append([str(call) for call in cast(list[Any], decoded[0])])
+    for step in _steps(turn):
+        decoded = [entry["model_response_decoded"] for entry in step if "model_response_decoded" in entry]
+        # The entry stands twice where the calls are none, and nowhere where the message could not be decoded.
+        if len(decoded) == 1 and isinstance(decoded[0], list):
+            steps.append([str(call) for call in cast(list[Any], decoded[0])])
     return steps
 
 
+def _steps(turn: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    return [step for name, step in turn.items() if name.startswith("step_")]
+
+
 def _summary(model: str, jobs: Sequence[Job], lines: Sequence[Any], on_progress: OnProgress) -> ModelSummary:
-    records, faults = [], 0
+    records, faults, other_answers = [], 0, Ratio()
     for count, judged in enumerate(judge_all(jobs), start=1):
+        other_answers += judged.other_answers
         if judged.record is None:
             faults += 1
         else:
@@ -209,4 +220,4 @@ def _summary(model: str, jobs: Sequence[Job], lines: Sequence[Any], on_progress:
         on_progress(count)
     exceeded = INFERENCE_ERROR + CONTEXT_EXCEEDED
     outgrown = sum(isinstance(line["result"], str) and line["result"].startswith(exceeded) for line in lines)
-    return ModelSummary(model, records, context_exceeded=outgrown, faults=faults)
+    return ModelSummary(model, records, context_exceeded=outgrown, faults=faults, other_answers=other_answers)

@@ -1,7 +1,7 @@
 """From judged entries to what is published: accuracy by category, the unweighted mean, recovery, each with its interval."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from fission_grpo.environments.bfcl import CATEGORIES
@@ -22,6 +22,7 @@ class ModelSummary:
         missing: entries that were asked for and are not there: infrastructure errors.
         context_exceeded: entries that outgrew the model's context; they count as wrong.
         faults: entries that could not be judged, and count nowhere.
+        other_answers: logged answers to calls that are not what bfcl-eval answers here: results of another version.
     """
 
     model: str
@@ -29,6 +30,7 @@ class ModelSummary:
     missing: int = 0
     context_exceeded: int = 0
     faults: int = 0
+    other_answers: Ratio = field(default_factory=Ratio)
 
     @cached_property
     def categories(self) -> Mapping[str, Sequence[EpisodeRecord]]:
@@ -78,6 +80,7 @@ class ModelSummary:
             "missing": self.missing,
             "context_exceeded": self.context_exceeded,
             "not_judged": self.faults,
+            "other_answers": str(self.other_answers),
         }
 
 
