@@ -21,7 +21,13 @@ BENCHMARK = Benchmark.of(
         {
             "initial_config": {"TicketAPI": {"ticket_counter": 7, "ticket_queue": []}},
             "question": [[{"role": "user", "content": "Please close the ticket number seven right now, friend!"}]],
-        }
+            "reference": [[call("ticket_login", username="a", password="b"), call("get_ticket", ticket_id=7)]],
+        },
+        {
+            "initial_config": {},
+            "question": [],
+            "reference": [[call("add", a=1, b=2.0), call("add", a=1, b=3)], [call("add", a=1, b=4), call("add", a=9, b=9)]],
+        },
     ]
 )
 

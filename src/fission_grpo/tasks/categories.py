@@ -1,0 +1,102 @@
+"""The benchmark's four categories, made as bfcl-eval made them: out of what the user says in a `base` task.
+
+`miss_func`: a tool that is needed for the first time is withheld. The turn that needs it has no reference; in an extra turn
+the tool is there, and the reference of the turn before follows. `miss_param`: the user leaves a needed value out, and the
+turn has no reference; in an extra turn the value is supplied. `long_context`: the same, in a state full of other things.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from random import Random
+
+from fission_grpo.tasks.catalogue import ADDED_TOOLS_MESSAGE, tool_names
+from fission_grpo.tasks.draft import DraftTurn
+
+Request = tuple[int, int]
+"""Number of the part, and number of its turn."""
+Script = Mapping[Request, DraftTurn]
+
+
+class Category(StrEnum):
+    """The benchmark's categories."""
+
+    BASE = "base"
+    MISS_FUNC = "miss_func"
+    MISS_PARAM = "miss_param"
+    LONG_CONTEXT = "long_context"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One message of the user.
+
+    Attributes:
+        lead: what comes before the request itself, or empty.
+        text: the request.
+        requests: whose calls are the reference; empty where nothing is to be called.
+        new_tools: tools withheld until here.
+    """
+
+    lead: str
+    text: str
+    requests: tuple[Request, ...] = ()
+    new_tools: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> str:
+        """All that the user says."""
+        return f"{self.lead} {self.text}".strip()
+
+
+def with_category(category: Category, lines: Sequence[Line], scripts: Sequence[Script], rng: Random) -> list[Line] | None:
+    """The lines of the category, or None where these offer no place for it.
+
+    Args:
+        scripts: the turns with the hazards of the task, and with those of its mirror image: the lines serve both.
+    """
+    if category is Category.MISS_FUNC:
+        return _withhold_tool(lines, scripts, rng)
+    if category is Category.MISS_PARAM:
+        return _leave_value_out(lines, scripts[0], rng)
+    return list(lines)
+
+
+def _withhold_tool(lines: Sequence[Line], scripts: Sequence[Script], rng: Random) -> list[Line] | None:
+    places = list(_first_needs(lines, scripts))
+    if not places:
+        return None
+    index, tool = rng.choice(places)
+    line = lines[index]
+    added = Line("", ADDED_TOOLS_MESSAGE, line.requests, (tool,))
+    return [*lines[:index], replace(line, requests=()), added, *lines[index + 1 :]]
+
+
+def _first_needs(lines: Sequence[Line], scripts: Sequence[Script]) -> list[tuple[int, str]]:
+    """Lines and tools that each of them is the first to need, whatever the hazards.
+
+    Arithmetic is left out: one function of MathAPI can do the work of another (`sum_values` that of `add`).
+    """
+    places: list[tuple[int, str]] = []
+    seen = set(tool_names("MathAPI"))
+    for index, line in enumerate(lines):
+        needed = [{call.name for request in line.requests for call in script[request].calls} for script in scripts]
+        places += [(index, tool) for tool in sorted(set.intersection(*needed) - seen)]
+        turns = [script[request] for script in scripts for request in line.requests]
+        seen |= {call.name for turn in turns for call in turn.calls}
+        seen |= {turn.careless.name for turn in turns if turn.careless is not None}
+    return places
+
+
+def _leave_value_out(lines: Sequence[Line], script: Script, rng: Random) -> list[Line] | None:
+    places = [
+        (index, unsaid)
+        for index, line in enumerate(lines)
+        if len(line.requests) == 1 and (unsaid := script[line.requests[0]].unsaid) is not None
+    ]
+    if not places:
+        return None
+    index, unsaid = rng.choice(places)
+    line = lines[index]
+    asked = replace(line, text=unsaid.text, requests=())
+    return [*lines[:index], asked, Line("", unsaid.answer, line.requests), *lines[index + 1 :]]

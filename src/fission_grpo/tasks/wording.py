@@ -1,0 +1,114 @@
+"""What stands around the requests of a composed task: an opening, and how one request follows another.
+
+Said of every class alike with or without a hazard, and of no consequence for what is to be called.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from fission_grpo.tasks.draft import Scene
+
+OPENINGS: Mapping[str, Sequence[str]] = {
+    "GorillaFileSystem": (
+        "I am tidying up the files of project {name}.",
+        "My folders are a mess, so let us put them in order.",
+        "Before the weekend I want to sort out my documents.",
+        "{name} left me these files, and I have to get through them.",
+        "I am preparing the hand-over of {name}, and some of it is on this disk.",
+        "There is some work to do on my files.",
+    ),
+    "MathAPI": (
+        "I am checking a few figures for {name}.",
+        "My homework has some sums in it.",
+        "The report needs numbers, so let us calculate.",
+        "{name} doubts my arithmetic; help me out.",
+        "I am going through the household accounts.",
+        "There are some calculations that I do not trust myself with.",
+    ),
+    "MessageAPI": (
+        "I have to get back to a few people at work.",
+        "The team of {name} is waiting for an answer.",
+        "Let us see to my messages before the meeting.",
+        "I promised {name} to keep everybody informed.",
+        "My inbox needs some attention today.",
+        "I am catching up on the workspace after my holiday.",
+    ),
+    "TicketAPI": (
+        "I am on support duty this week.",
+        "The help desk of {name} has handed its tickets to me.",
+        "Let us work through the ticket queue.",
+        "{name} asked me to look after the tickets today.",
+        "I have some open business in the ticket system.",
+        "There was trouble with the printers, and so there are tickets.",
+    ),
+    "TradingBot": (
+        "I want to see to my portfolio today.",
+        "The market has been restless since {name} spoke.",
+        "My broker {name} is away, so I do it with you.",
+        "Let us have a look at my investments.",
+        "I have half an hour for my stocks.",
+        "It is time to bring some order into my trading.",
+    ),
+    "TravelAPI": (
+        "I am planning a trip with {name}.",
+        "My holidays are coming closer.",
+        "The office of {name} sends me on a journey.",
+        "Let us get my travel arrangements done.",
+        "I will be on the road a lot this year.",
+        "My sister {name} marries abroad, and I have to get there.",
+    ),
+    "TwitterAPI": (
+        "I look after the Twitter account of {name}.",
+        "Let us do something about my followers.",
+        "I have neglected Twitter for weeks.",
+        "The people at {name} say I should be more visible online.",
+        "I want to spend five minutes on social media.",
+        "There is a campaign of {name} running on Twitter.",
+    ),
+    "VehicleControlAPI": (
+        "I am sitting in my car in front of {name}.",
+        "A long drive is ahead of me today.",
+        "{name} lent me this car, and I do not know it well.",
+        "Let us get the car ready.",
+        "I am taking {name} to the coast in a moment.",
+        "My car has just come back from the garage.",
+    ),
+}
+FOLLOWING = (
+    "Good.",
+    "Thank you.",
+    "Fine, that helps.",
+    "Next, please.",
+    "Very well.",
+    "That is done, then.",
+    "Now to something else.",
+    "Let us go on.",
+    "There is one more thing.",
+    "I have another request.",
+)
+JOINING = (
+    "And one more thing:",
+    "After that:",
+    "While you are at it:",
+    "Besides:",
+    "When that is done:",
+    "Also this:",
+)
+OPENED, FOLLOWED = 0.6, 0.35
+"""How often a first message has an opening, and a later one something that leads on to it."""
+
+
+def opening(scene: Scene, api: str) -> str:
+    """How the first message of a task begins, or nothing."""
+    if scene.rng.random() >= OPENED:
+        return ""
+    return scene.say(OPENINGS[api], name=scene.names.name().title())
+
+
+def following(scene: Scene) -> str:
+    """How a later message begins, or nothing."""
+    return scene.say(FOLLOWING) if scene.rng.random() < FOLLOWED else ""
+
+
+def joined(scene: Scene, first: str, second: str) -> str:
+    """Two requests in one message."""
+    return f"{first} {scene.say(JOINING)} {second}"
