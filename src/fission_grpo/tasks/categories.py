@@ -34,19 +34,21 @@ class Line:
     Attributes:
         lead: what comes before the request itself, or empty.
         text: the request.
+        aside: what comes after it, or empty.
         requests: whose calls are the reference; empty where nothing is to be called.
         new_tools: tools withheld until here.
     """
 
-    lead: str
     text: str
     requests: tuple[Request, ...] = ()
     new_tools: tuple[str, ...] = ()
+    lead: str = ""
+    aside: str = ""
 
     @property
     def message(self) -> str:
         """All that the user says."""
-        return f"{self.lead} {self.text}".strip()
+        return " ".join(part for part in (self.lead, self.text, self.aside) if part)
 
 
 def with_category(category: Category, lines: Sequence[Line], scripts: Sequence[Script], rng: Random) -> list[Line] | None:
@@ -68,7 +70,7 @@ def _withhold_tool(lines: Sequence[Line], scripts: Sequence[Script], rng: Random
         return None
     index, tool = rng.choice(places)
     line = lines[index]
-    added = Line("", ADDED_TOOLS_MESSAGE, line.requests, (tool,))
+    added = Line(ADDED_TOOLS_MESSAGE, line.requests, (tool,))
     return [*lines[:index], replace(line, requests=()), added, *lines[index + 1 :]]
 
 
@@ -99,4 +101,4 @@ def _leave_value_out(lines: Sequence[Line], script: Script, rng: Random) -> list
     index, unsaid = rng.choice(places)
     line = lines[index]
     asked = replace(line, text=unsaid.text, requests=())
-    return [*lines[:index], asked, Line("", unsaid.answer, line.requests), *lines[index + 1 :]]
+    return [*lines[:index], asked, Line(unsaid.answer, line.requests), *lines[index + 1 :]]

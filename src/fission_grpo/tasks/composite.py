@@ -5,6 +5,7 @@ One or two API classes with all their tools, two to five messages of the user (a
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 from fission_grpo.errors import UserError
@@ -16,7 +17,7 @@ from fission_grpo.tasks.empty_turns import prove_empty_turns, values_are_open
 from fission_grpo.tasks.parts import Part, draw_parts
 from fission_grpo.tasks.proof import Coincidence, Playable, prove, prove_mirror
 from fission_grpo.tasks.task import Careless, Task, Turn
-from fission_grpo.tasks.wording import following, joined, opening
+from fission_grpo.tasks.wording import aside, following, joined, opening
 from fission_grpo.tasks.worlds import merge
 
 ONE_CLASS = 0.35
@@ -101,7 +102,7 @@ def _lines(rng: Random, slot: Slot, parts: Sequence[Part], joins: int) -> list[L
     """What the user says, message by message. Requests share a message only where they are of different parts."""
     taken = frozenset[str]().union(*(part.taken for part in parts))
     scene = Scene(rng, slot.split, hazard=False, taken=taken)
-    lines = [Line("", turn.text, (request,)) for request, turn in _script(parts, False).items()]
+    lines = [Line(turn.text, (request,)) for request, turn in _script(parts, False).items()]
     for _ in range(joins):
         places = [
             index for index in range(len(lines) - 1) if lines[index].requests[-1][0] != lines[index + 1].requests[0][0]
@@ -109,9 +110,9 @@ def _lines(rng: Random, slot: Slot, parts: Sequence[Part], joins: int) -> list[L
         if len(lines) > 2 and places:
             at = rng.choice(places)
             first, second = lines[at : at + 2]
-            lines[at : at + 2] = [Line("", joined(scene, first.text, second.text), first.requests + second.requests)]
+            lines[at : at + 2] = [Line(joined(scene, first.text, second.text), first.requests + second.requests)]
     leads = [opening(scene, parts[0].family.api), *(following(scene) for _ in lines[1:])]
-    return [Line(lead, line.text, line.requests) for lead, line in zip(leads, lines, strict=True)]
+    return [replace(line, lead=lead, aside=aside(scene)) for line, lead in zip(lines, leads, strict=True)]
 
 
 def _build(

@@ -1,4 +1,4 @@
-"""What stands around the requests of a composed task: an opening, and how one request follows another.
+"""What stands around the requests of a composed task: an opening, how one request follows another, and asides.
 
 Said of every class alike with or without a hazard, and of no consequence for what is to be called.
 """
@@ -93,8 +93,72 @@ JOINING = (
     "When that is done:",
     "Also this:",
 )
-OPENED, FOLLOWED = 0.6, 0.35
-"""How often a first message has an opening, and a later one something that leads on to it."""
+WHO = (
+    "My manager",
+    "The auditors",
+    "A customer from abroad",
+    "Somebody in accounting",
+    "The landlord",
+    "My brother-in-law",
+    "An old friend",
+    "Our new director",
+    "The tax office",
+    "A rather impatient neighbor",
+    "Half of the department",
+    "The people downstairs",
+    "My flatmate",
+    "A former colleague",
+    "The insurance company",
+    "My grandmother, of all people,",
+    "The intern",
+    "Everybody at the club",
+)
+DID = (
+    "insisted on it",
+    "complained about the delay",
+    "called because of it",
+    "brought it up",
+    "asked me for it",
+    "laughed at me for putting it off",
+    "had some doubts about it",
+    "offered me a coffee for it",
+    "wanted to know the details",
+    "reminded me of it",
+    "spoke of nothing else",
+    "worried about it",
+    "recommended you for it",
+    "made quite a fuss about it",
+)
+WHEN = (
+    "this morning",
+    "over breakfast",
+    "on the phone",
+    "during the last review",
+    "in the elevator",
+    "at the bakery",
+    "while we were waiting for the bus",
+    "in front of everybody",
+    "a fortnight ago",
+    "shortly before closing time",
+    "in a lengthy letter",
+    "right after the holidays",
+    "between two meetings",
+    "at the swimming pool",
+    "with little patience",
+)
+HENCE = (
+    ", hence the rush.",
+    ", so let us get it over with.",
+    ", and I had nothing to say.",
+    ", which is why I turn to you.",
+    ", but never mind that.",
+    ", and I do not want to hear it again.",
+    ", if you must know.",
+    ".",
+)
+"""`WHO`, `DID`, `WHEN` and `HENCE` make an aside."""
+OPENED, FOLLOWED, ASIDE = 0.6, 0.35, 0.4
+"""How often a first message has an opening, a later one something that leads on to it, and any message an aside."""
 
 
 def opening(scene: Scene, api: str) -> str:
@@ -107,6 +171,11 @@ def opening(scene: Scene, api: str) -> str:
 def following(scene: Scene) -> str:
     """How a later message begins, or nothing."""
     return scene.say(FOLLOWING) if scene.rng.random() < FOLLOWED else ""
+
+
+def aside(scene: Scene) -> str:
+    """What the user adds without asking for anything, or nothing."""
+    return f"{scene.say(WHO, DID, WHEN)}{scene.say(HENCE)}" if scene.rng.random() < ASIDE else ""
 
 
 def joined(scene: Scene, first: str, second: str) -> str:
