@@ -233,9 +233,9 @@ def contamination_page(command: str, samples: Sequence[Sample]) -> str:
         + table(["shared", "the benchmark holds", *titles], rows)
         + "\nThe generator of the benchmark mix refuses a task that shares any of these. Single calls and pairs are the "
         "tools' own grammar; a solution shows in a run of calls with their arguments (5.0 and 5 are the same argument; runs "
-        f"cross the borders of turns). Messages of fewer than {NGRAM} words cannot share {NGRAM}. The sentence about updated "
-        "functions in `miss_func` is bfcl-eval's own and prescribed word for word; it is no part of the user's text here, on "
-        "either side. Tasks of the compact mix are fixed and were made without the two tests of calls.\n\n"
+        f"cross the borders of turns). Messages of fewer than {NGRAM} words cannot share {NGRAM}. The sentence about "
+        "updated functions in `miss_func` is bfcl-eval's own and prescribed word for word; it is no part of the user's text "
+        "here, on either side. Tasks of the compact mix are fixed and were made without the two tests of calls.\n\n"
         "What is *not* refused, for comparison:\n\n"
         + table(["shared", *titles], weaker)
         + "\n## Between splits\n\n"

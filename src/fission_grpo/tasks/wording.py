@@ -157,7 +157,7 @@ HENCE = (
     ".",
 )
 """`WHO`, `DID`, `WHEN` and `HENCE` make an aside."""
-OPENED, FOLLOWED, ASIDE = 0.6, 0.35, 0.4
+OPENED, FOLLOWED, ASIDE = 0.6, 0.35, 0.25
 """How often a first message has an opening, a later one something that leads on to it, and any message an aside."""
 
 
