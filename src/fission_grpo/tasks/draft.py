@@ -51,6 +51,8 @@ class Hazard(StrEnum):
     """The brake pedal has to be pressed first."""
     STOPPED_ENGINE = "stopped_engine"
     """The engine has to run first."""
+    SERVICE_DOWN = "service_down"
+    """The service asked for does not answer, another one does."""
     FULL_TANK = "full_tank"
     """The tank does not hold the amount."""
 

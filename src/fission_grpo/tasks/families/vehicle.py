@@ -200,6 +200,24 @@ def _brake_by_other_word(scene: Scene) -> Draft:
     return Draft(car(scene, parkingBrakeStatus=status), (DraftTurn(text, (right,), careless=wrong),))
 
 
+def _weather_service(scene: Scene) -> Draft:
+    requests = (
+        "How warm is it outside? Ask weather.com.",
+        "Get me the outside temperature from weather.com.",
+        "What does weather.com say about the temperature outside?",
+        "Please check on weather.com how cold it is outside.",
+    )
+    clauses = (
+        "If they do not answer, try Google.",
+        "Should that fail, take Google.",
+        "Or ask Google, if weather.com is down.",
+        "Google will do if there is nothing.",
+        "In case of trouble, use Google.",
+    )
+    right, wrong = (call(f"get_outside_temperature_from_{each}") for each in ("google", "weather_com"))
+    return Draft(car(scene), (DraftTurn(scene.say(requests, clauses), (right,), careless=wrong),))
+
+
 def _start_then_drive(scene: Scene) -> Draft:
     door, street, number = scene.rng.choice(sorted(DOORS)), scene.names.name().title(), scene.names.number(1, 99)
     first = (
@@ -232,5 +250,6 @@ FAMILIES = (
     Family("distance_by_city", API, _distance_by_city, Hazard.NAME_FOR_ID),
     Family("status_by_other_word", API, _status_by_other_word, Hazard.INVALID_FIELD),
     Family("brake_by_other_word", API, _brake_by_other_word, Hazard.INVALID_FIELD, owns=("parkingBrakeStatus",)),
+    Family("weather_service", API, _weather_service, Hazard.SERVICE_DOWN),
     Family("start_then_drive", API, _start_then_drive, owns=ENGINE),
 )

@@ -138,6 +138,32 @@ def _register_card(scene: Scene) -> Draft:
     return Draft(config, (turn,))
 
 
+def _verify(scene: Scene) -> Draft:
+    born = f"{scene.rng.randint(1950, 1999)}-{scene.rng.randint(1, 12):02}-{scene.rng.randint(1, 28):02}"
+    passport = f"US{scene.rng.randint(10**6, 10**7 - 1)}"
+    says = (
+        "Verify me as a traveler: {first} {last}, born {born}, passport {passport}.",
+        "I am {first} {last}, born on {born}, passport number {passport}. Please verify that.",
+        "Check the traveler {first} {last}: date of birth {born}, passport {passport}.",
+        "The airline wants proof that {first} {last}, {born}, with passport {passport}, may travel.",
+    )
+    config = _any_trip(scene)
+    first, last = config["user_first_name"], config["user_last_name"]
+    act = call("verify_traveler_information", first_name=first, last_name=last, date_of_birth=born, passport_number=passport)
+    turn = scene.ask(says, act, first=first, last=last, born=born, passport=passport)
+    return Draft(config, (turn,))
+
+
+def _fiscal_year(scene: Scene) -> Draft:
+    says = (
+        "Which fiscal year does the travel budget belong to?",
+        "Tell me the fiscal year of the budget.",
+        "I need the budget's fiscal year for a form.",
+        "Please look up the budget fiscal year.",
+    )
+    return Draft(_any_trip(scene), (scene.ask(says, call("get_budget_fiscal_year")),))
+
+
 def _session(scene: Scene) -> Draft:
     says = (
         "Is my login for travel still good?",
@@ -157,5 +183,8 @@ FAMILIES = (
     Family("set_budget", API, _budget, owns=SESSION),
     Family("booking_history", API, _history, owns=SESSION),
     Family("register_card", API, _register_card, owns=SESSION),
+    # Renewing a token changes whose account it is, so verifying excludes all that may do so.
+    Family("verify_traveler", API, _verify, owns=(*SESSION, "user_first_name", "user_last_name")),
+    Family("fiscal_year", API, _fiscal_year),
     Family("travel_session", API, _session),
 )
