@@ -13,6 +13,19 @@ from random import Random
 from fission_grpo.tasks.catalogue import ADDED_TOOLS_MESSAGE, tool_names
 from fission_grpo.tasks.draft import DraftTurn
 
+REPLACEABLE = frozenset(
+    {"mv", "cp", "rmdir", "cat", "tail", "sort", "grep", "diff", "wc", "ls", "find"}  # by cp and rm, cat and echo, cat alone
+    | {"close_ticket", "get_ticket"}  # edit_ticket sets a status, get_user_tickets shows everything
+    | {"search_messages", "view_messages_sent", "get_message_stats"}  # by each other
+    | {"get_tweet", "get_user_tweets", "search_tweets", "get_user_stats"}  # by each other
+    | {"get_symbol_by_name", "get_nearest_airport_by_city", "get_zipcode_based_on_city"}  # by what everybody knows
+    | {"filter_stocks_by_price", "notify_price_change", "get_watchlist"}  # by get_stock_info, add_to_watchlist
+    | {"get_credit_card_balance", "get_booking_history", "retrieve_invoice"}  # by get_all_credit_cards, by each other
+    | {"liter_to_gallon", "gallon_to_liter", "releaseBrakePedal"}  # by arithmetic, pressBrakePedal
+    | {f"{prefix}_get_login_status" for prefix in ("ticket", "message", "posting", "trading", "travel")}  # by trying
+)
+"""Tools whose work another one can do, or nearly so: withholding them would not leave the user's request unserved."""
+
 Request = tuple[int, int]
 """Number of the part, and number of its turn."""
 Script = Mapping[Request, DraftTurn]
@@ -77,10 +90,10 @@ def _withhold_tool(lines: Sequence[Line], scripts: Sequence[Script], rng: Random
 def _first_needs(lines: Sequence[Line], scripts: Sequence[Script]) -> list[tuple[int, str]]:
     """Lines and tools that each of them is the first to need, whatever the hazards.
 
-    Arithmetic is left out: one function of MathAPI can do the work of another (`sum_values` that of `add`).
+    Replaceable tools are left out, and all of MathAPI: one function can do the work of another (`sum_values` that of `add`).
     """
     places: list[tuple[int, str]] = []
-    seen = set(tool_names("MathAPI"))
+    seen = {*tool_names("MathAPI"), *REPLACEABLE}
     for index, line in enumerate(lines):
         needed = [{call.name for request in line.requests for call in script[request].calls} for script in scripts]
         places += [(index, tool) for tool in sorted(set.intersection(*needed) - seen)]

@@ -7,7 +7,8 @@ import pytest
 
 from fission_grpo.environments.bfcl import BFCLEnvironment, official_tasks
 from fission_grpo.environments.bfcl.tools import class_tools
-from fission_grpo.tasks.catalogue import ADDED_TOOLS_MESSAGE, DOCUMENTATION
+from fission_grpo.tasks.catalogue import ADDED_TOOLS_MESSAGE, DOCUMENTATION, tool_names
+from fission_grpo.tasks.categories import REPLACEABLE
 from fission_grpo.tasks.draft import Family
 from fission_grpo.tasks.empty_turns import prove_empty_turns
 from fission_grpo.tasks.families import BENCHMARK_FAMILIES
@@ -30,7 +31,7 @@ def of_category(tasks: list[Task], category: str) -> list[Task]:
 
 @pytest.mark.parametrize("family", BENCHMARK_FAMILIES, ids=[family.name for family in BENCHMARK_FAMILIES])
 def test_every_family_can_stand_in_a_composed_task(family: Family):
-    other = "TravelAPI" if family.api != "TravelAPI" else "MathAPI"
+    other = "TravelAPI" if family.api != "TravelAPI" else "TicketAPI"
     partners = [each for each in BENCHMARK_FAMILIES if each.api == other and each.kind == "plain" and not each.owns]
     tasks = generate_tasks(6, 1, BFCLEnvironment(), families=[family, *partners])
     playing = [task for task in tasks if f"family:{family.name}" in task.tags]
@@ -66,6 +67,7 @@ def test_a_withheld_tool_is_offered_late_and_needed_at_once(tasks: list[Task]):
         (tool,) = task.turns[late].new_tools
         assert [message["content"] for message in task.turns[late].messages] == [ADDED_TOOLS_MESSAGE]
         assert not task.turns[late - 1].calls
+        assert tool not in REPLACEABLE
         assert tool in {call.name for call in task.turns[late].calls}
         assert tool not in {call.name for turn in task.turns[:late] for call in turn.calls}
         environment.reset(task)
@@ -77,6 +79,10 @@ def test_a_withheld_tool_is_offered_late_and_needed_at_once(tasks: list[Task]):
             environment.next_user_turn()
         without = [[call for call in calls if call.name != tool] for calls in reference_script(task)]
         assert not play(BFCLEnvironment(), task, without)[0]
+
+
+def test_replaceable_tools_are_tools():
+    assert {name for api in DOCUMENTATION for name in tool_names(api)} > REPLACEABLE
 
 
 def test_a_value_left_out_comes_with_the_next_message(tasks: list[Task]):
