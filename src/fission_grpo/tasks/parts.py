@@ -81,20 +81,27 @@ def _family(rng: Random, families: Sequence[Family]) -> Family:
 
 def _part(rng: Random, slot: Slot, family: Family) -> Part:
     key = rng.random()
-    scenes = [Scene(Random(key), slot.split, hazard) for hazard in (True, False)]
-    hazardous, clear = (family.write(scene) for scene in scenes)
+    scene = Scene(Random(key), slot.split, hazard=True)
+    hazardous = family.write(scene)
+    if not family.hidden:
+        return Part(family, hazardous, hazardous, True, scene.names.taken)
+    clear_scene = Scene(Random(key), slot.split, hazard=False)
+    clear = family.write(clear_scene)
     _check_twins(family, hazardous, clear)
-    present = not family.hidden or rng.random() < 0.5
-    return Part(family, hazardous, clear, present, scenes[0].names.taken | scenes[1].names.taken)
+    return Part(family, hazardous, clear, rng.random() < 0.5, scene.names.taken | clear_scene.names.taken)
 
 
 def _check_twins(family: Family, hazardous: Draft, clear: Draft) -> None:
-    """A hidden hazard changes no word, and without it the careless call is the right one."""
+    """A hidden hazard changes no word, and without it the careless call is the right one.
+
+    Raises:
+        Disproof: it is not so.
+    """
     for with_hazard, without in zip(hazardous.turns, clear.turns, strict=True):
         if (with_hazard.text, with_hazard.unsaid) != (without.text, without.unsaid):
             raise Disproof(f"{family.name}: the user says something else without the hazard")
         step, careless = with_hazard.careless_step, with_hazard.careless
-        if family.hidden and careless is not None and without.calls[step] != careless:
+        if careless is not None and without.calls[step] != careless:
             raise Disproof(f"{family.name}: {careless} is not the right call without the hazard")
 
 
