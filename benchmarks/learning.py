@@ -73,14 +73,15 @@ def prepare() -> None:
         select_contexts,
     )
     from fission_grpo.tasks.generate import SplitShares, generate_tasks
+    from fission_grpo.tasks.mix import Mix
     from fission_grpo.tasks.task import save_tasks
 
     environment = BFCLEnvironment()
-    train = generate_tasks(TRAIN_TASKS, TRAIN_SEED, environment, shares=SplitShares(1.0, 0.0, 0.0))
-    test = generate_tasks(TEST_TASKS, TEST_SEED, environment, shares=SplitShares(0.0, 0.0, 1.0))
+    train = generate_tasks(TRAIN_TASKS, TRAIN_SEED, environment, mix=Mix.COMPACT, shares=SplitShares(1.0, 0.0, 0.0))
+    test = generate_tasks(TEST_TASKS, TEST_SEED, environment, mix=Mix.COMPACT, shares=SplitShares(0.0, 0.0, 1.0))
     save_tasks(train, DATA / "train.jsonl")
     save_tasks(test, DATA / "test.jsonl")
-    probing = generate_tasks(700, TEST_SEED + 1, environment, shares=SplitShares(0.0, 0.0, 1.0))
+    probing = generate_tasks(700, TEST_SEED + 1, environment, mix=Mix.COMPACT, shares=SplitShares(0.0, 0.0, 1.0))
     result = evaluate_policy("bundled", test, samples=4)
     print(json.dumps({name: str(ratio) for name, ratio in result.metrics.items()}, indent=1))
     playing = evaluate_policy("bundled", probing, samples=1, keep_trajectories=True)

@@ -36,6 +36,7 @@ from fission_grpo.rollout.policy import Sampling  # noqa: E402
 from fission_grpo.rollout.transformers_policy import TransformersPolicy  # noqa: E402
 from fission_grpo.simulators.registry import make_chain  # noqa: E402
 from fission_grpo.tasks.generate import SplitShares, generate_tasks  # noqa: E402
+from fission_grpo.tasks.mix import Mix  # noqa: E402
 from fission_grpo.types import Completion, Failure, Message, Snapshot, Tool, ToolCall  # noqa: E402
 
 
@@ -86,7 +87,7 @@ class Loop:
     def step_instances(self, count: int, seed: int) -> list[Instance]:
         """Every message of every task, with the state before it."""
         environment, instances = self.environment, list[Instance]()
-        for task in generate_tasks(count, seed, environment, shares=SplitShares(1.0, 0.0, 0.0)):
+        for task in generate_tasks(count, seed, environment, mix=Mix.COMPACT, shares=SplitShares(1.0, 0.0, 0.0)):
             for turn_index, turn in enumerate(task.turns):
                 for step, reference in enumerate((*turn.reference, ())):  # the last message only ends the turn
                     messages = replay_reference(environment, task, turn_index, step)

@@ -140,6 +140,7 @@ def _check_same(run: Path, recipe: Recipe) -> None:
 def _make_tasks(folder: Path, size: Size, say: Callable[[str], None]) -> None:
     from fission_grpo.environments.registry import make_environment
     from fission_grpo.tasks.generate import SplitShares, generate_tasks
+    from fission_grpo.tasks.mix import Mix
     from fission_grpo.tasks.task import save_tasks
 
     environment = make_environment("bfcl")
@@ -147,7 +148,8 @@ def _make_tasks(folder: Path, size: Size, say: Callable[[str], None]) -> None:
         if not (folder / f"{split}.jsonl").exists():
             say(f"Generating {count} {split} tasks, each proven by playing it")
             shares = SplitShares(*(float(split == each) for each in ("train", "validation", "test")))
-            save_tasks(generate_tasks(count, seed=0, environment=environment, shares=shares), folder / f"{split}.jsonl")
+            tasks = generate_tasks(count, seed=0, environment=environment, mix=Mix.COMPACT, shares=shares)
+            save_tasks(tasks, folder / f"{split}.jsonl")
 
 
 def _work_all(jobs: Sequence[_Job], say: Callable[[str], None], display: ProgressDisplay) -> None:

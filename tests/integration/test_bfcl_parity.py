@@ -8,6 +8,7 @@ import copy
 import random
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ import pytest
 from fission_grpo.environments.bfcl import CATEGORIES, BFCLEnvironment, official_tasks
 from fission_grpo.environments.bfcl.package import package_module
 from fission_grpo.environments.replay import replay_reference
+from fission_grpo.tasks.generate import SplitShares, generate_tasks
+from fission_grpo.tasks.mix import Mix
 from fission_grpo.tasks.task import Task
 from fission_grpo.types import ToolCall
 
@@ -152,6 +155,22 @@ def careless_play(generator: random.Random, task: Task) -> list[list[ToolCall]]:
     else:
         plays[turn].insert(index, ToolCall("foo"))
     return plays
+
+
+def test_bfcl_evals_own_checker_confirms_the_proofs_of_generated_tasks():
+    generated = generate_tasks(60, 8, BFCLEnvironment(), mix=Mix.BENCHMARK, shares=SplitShares(1, 0, 0))
+    assert {task.long_context for task in generated} == {True, False}
+    for number, task in enumerate(generated):
+        # bfcl-eval reads the category off the id.
+        task = replace(task, id=f"multi_turn_{'long_context' if task.long_context else 'base'}_{number}")
+        script = [list(turn.calls) for turn in task.turns]
+        assert official_verdict(task, script), task
+        for turn, calls in enumerate(script):
+            for step in range(len(calls)):
+                shorter = [
+                    [*calls[:step], *calls[step + 1 :]] if index == turn else each for index, each in enumerate(script)
+                ]
+                assert not official_verdict(task, shorter), (task, turn, step)
 
 
 def our_verdict(task: Task, plays: list[list[ToolCall]]) -> bool:

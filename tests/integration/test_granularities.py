@@ -19,6 +19,7 @@ from fission_grpo.rollout.loading import load_policy_model
 from fission_grpo.rollout.policy import Sampling
 from fission_grpo.simulators.registry import make_chain
 from fission_grpo.tasks.generate import SplitShares, generate_tasks
+from fission_grpo.tasks.mix import Mix
 from fission_grpo.tasks.task import Task, Turn
 from fission_grpo.training.episode import EpisodeTasks
 from fission_grpo.training.rollouts import CONTEXT_COLUMN, Rollout
@@ -208,7 +209,7 @@ def test_the_message_horizon_scores_the_next_message_alone(chat: ChatFormat):
 
 
 def test_instances_of_generated_tasks_are_right_by_their_own_reference(chat: ChatFormat):
-    tasks = generate_tasks(40, 11, BFCLEnvironment(), shares=SplitShares(1.0, 0.0, 0.0))
+    tasks = generate_tasks(40, 11, BFCLEnvironment(), mix=Mix.COMPACT, shares=SplitShares(1.0, 0.0, 0.0))
     steps = StepTasks(tasks, BFCLEnvironment, chat, CompositeReward(), context_tokens=2048)
     assert steps.too_long == 0
     for index, instance in enumerate(steps.instances):

@@ -24,7 +24,7 @@ SMALL = [
     "trainer.num_generations=4",
     "fission.recovery_generations=4",
     "rollout.max_new_tokens=32",
-    "tasks.train={generate: {count: 12, seed: 5}}",
+    "tasks.train={generate: {count: 12, seed: 5, mix: compact}}",
 ]
 
 

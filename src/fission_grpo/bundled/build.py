@@ -8,6 +8,7 @@ gave the same bytes.
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,10 +87,12 @@ def _progress() -> Progress:
 def _generate(count: int, split: "Split", seed: int, progress: Progress) -> list["Task"]:
     from fission_grpo.environments.bfcl import BFCLEnvironment
     from fission_grpo.tasks.generate import SplitShares, generate_tasks
+    from fission_grpo.tasks.mix import Mix
 
     bar = progress.add_task(f"{split} tasks", total=count)
     shares = SplitShares(train=float(split == "train"), validation=0.0, test=float(split == "test"))
-    return generate_tasks(count, seed, BFCLEnvironment(), shares=shares, on_task=lambda: progress.advance(bar))
+    on_task = partial(progress.advance, bar)
+    return generate_tasks(count, seed, BFCLEnvironment(), mix=Mix.COMPACT, shares=shares, on_task=on_task)
 
 
 def _demonstrate(tasks: list["Task"], progress: Progress) -> list["Demonstration"]:

@@ -17,6 +17,7 @@ from rich.table import Table
 from fission_grpo.environments.base import Environment
 from fission_grpo.environments.registry import make_environment
 from fission_grpo.tasks.generate import generate_tasks
+from fission_grpo.tasks.mix import Mix
 from fission_grpo.tasks.proof import careless_results
 from fission_grpo.tasks.splits import write_splits
 from fission_grpo.tasks.task import Task, load_tasks
@@ -29,19 +30,22 @@ app = typer.Typer(help="Generate new tasks, and look at task files.", no_args_is
 def generate(
     out: Annotated[Path, typer.Option(help="Folder for train.jsonl, validation.jsonl, test.jsonl and manifest.json.")],
     count: Annotated[int, typer.Option(min=1, help="How many tasks, over all splits (80/10/10).")] = 1000,
-    seed: Annotated[int, typer.Option(help="The same seed and count give the same files.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed, count and mix give the same files.")] = 0,
+    mix: Annotated[
+        Mix, typer.Option(help="compact: short tasks that the bundled policy can play; benchmark: the shape of BFCL's.")
+    ] = Mix.BENCHMARK,
 ) -> None:
     """Generate new tasks over the API classes of bfcl-eval, each proven by playing it.
 
-    Example: fission tasks generate --out tasks --count 5000 --seed 0
+    Example: fission tasks generate --out tasks --count 5000 --seed 0 --mix compact
     """
     console = Console()
     environment = make_environment("bfcl")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("Generating and proving tasks", total=count)
-        tasks = generate_tasks(count, seed, environment, on_task=lambda: progress.advance(bar))
-    command = f"fission tasks generate --out {out} --count {count} --seed {seed}"
+        tasks = generate_tasks(count, seed, environment, mix=mix, on_task=lambda: progress.advance(bar))
+    command = f"fission tasks generate --out {out} --count {count} --seed {seed} --mix {mix}"
     manifest = write_splits(tasks, out, command=command, seed=seed)
     table = Table("file", "tasks", "hidden hazard", "open hazard", "sha256", title=f"Written to {out}")
     for name, entry in manifest["files"].items():
@@ -66,7 +70,7 @@ def inspect(
     scenarios = len({task.scenario for task in tasks})
     console.print(f"{file}: {len(tasks)} tasks, {scenarios} scenarios, {sum(len(task.turns) for task in tasks)} user turns")
     console.print(_count_table("API class", (name for task in tasks for name in task.classes), len(tasks)))
-    for prefix, title in (("family:", "family"), ("hazard:", "hazard"), ("", "other tags")):
+    for prefix, title in (("category:", "category"), ("family:", "family"), ("hazard:", "hazard"), ("", "other tags")):
         names = [name for task in tasks for tag in task.tags if (name := _tag(tag, prefix)) is not None]
         if names:
             console.print(_count_table(title, names, len(tasks)))
@@ -99,8 +103,11 @@ def _sample_panel(task: Task, environment: Environment) -> Panel:
             if careless.turn == index:
                 lines.append(f"  [yellow]careless[/]   {_shown(careless.call)}")
                 lines.append(f"  [red]error[/]      {escape(result.content)}")
+        lines += [f"  [yellow]withheld[/]   {name}, until here" for name in turn.new_tools]
         lines += [f"  [green]reference[/]  {', '.join(map(_shown, message))}" for message in turn.reference]
-    lines.append(f"[dim]tools: {', '.join(task.tools)}[/]")
+        lines += [] if turn.reference else ["  [green]reference[/]  nothing is to be called"]
+    tools = ", ".join(task.tools) or f"all of {', '.join(task.classes)}"
+    lines.append(f"[dim]tools: {tools}[/]")
     return Panel("\n".join(lines), title=f"{task.id}  [dim]{', '.join(task.tags)}[/]", title_align="left")
 
 

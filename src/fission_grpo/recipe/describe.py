@@ -109,7 +109,8 @@ def _default(field: FieldInfo, section: type[Section] | None) -> str:
     if default is PydanticUndefined:
         return "required"
     if isinstance(default, TaskSource) and default.generate is not None:
-        return f"`{{generate: {{count: {default.generate.count}, seed: {default.generate.seed}}}}}`"
+        made = default.generate
+        return f"`{{generate: {{count: {made.count}, seed: {made.seed}, mix: {made.mix}}}}}`"
     if section is not None and default is not None:
         return "see below"
     if default is None:

@@ -40,10 +40,12 @@ class GeneratedTasks(Section):
     """Number of tasks."""
     seed: NonNegativeInt = 0
     """Seed of the generator. Scenarios of different splits never overlap, whatever the seeds."""
+    mix: Literal["compact", "benchmark"] = "benchmark"
+    """`compact`: what the bundled policy can play. `benchmark`: the shape of BFCL's multi-turn tasks (`docs/tasks.md`)."""
 
 
 class TaskSource(Section):
-    """Where tasks come from: a path, or `{generate: {count, seed}}`. Exactly one of the two."""
+    """Where tasks come from: a path, or `{generate: {count, seed, mix}}`. Exactly one of the two."""
 
     path: str | None = None
     """A task file (JSONL, `docs/tasks.md`), relative to the working directory. A bare string means this."""
@@ -58,16 +60,16 @@ class TaskSource(Section):
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if (self.path is None) == (self.generate is None):
-            raise ValueError("give either a path or `{generate: {count: ..., seed: ...}}`")
+            raise ValueError("give either a path or `{generate: {count: ..., seed: ..., mix: ...}}`")
         return self
 
 
 class TasksSection(Section):
     """The tasks trained on, and the tasks held out."""
 
-    train: TaskSource = TaskSource(generate=GeneratedTasks(count=2000))
+    train: TaskSource = TaskSource(generate=GeneratedTasks(count=2000, mix="compact"))
     """Tasks to explore."""
-    test: TaskSource = TaskSource(generate=GeneratedTasks(count=600))
+    test: TaskSource = TaskSource(generate=GeneratedTasks(count=600, mix="compact"))
     """Held-out tasks for the evaluation; nothing is ever trained on them."""
 
 

@@ -1,14 +1,17 @@
 """What a task family writes: a draft, which becomes a task once it is proven."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 from fission_grpo.tasks.names import Names
 from fission_grpo.tasks.task import Split
 from fission_grpo.types import ToolCall
+
+Kind = Literal["hidden", "open", "plain"]
+"""Whether a hazard is there, and whether the prompt shows it."""
 
 
 class Hazard(StrEnum):
@@ -40,6 +43,31 @@ class Hazard(StrEnum):
     """The user's word stands for a number."""
     INSUFFICIENT_FUNDS = "insufficient_funds"
     """The account does not hold the amount."""
+    EXPIRED_TOKEN = "expired_token"
+    """The access token has expired."""
+    UNLOCKED_DOOR = "unlocked_door"
+    """A door has to be locked first."""
+    RELEASED_BRAKE = "released_brake"
+    """The brake pedal has to be pressed first."""
+    STOPPED_ENGINE = "stopped_engine"
+    """The engine has to run first."""
+    SERVICE_DOWN = "service_down"
+    """The service asked for does not answer, another one does."""
+    FULL_TANK = "full_tank"
+    """The tank does not hold the amount."""
+
+
+@dataclass(frozen=True)
+class Unsaid:
+    """The same request with a needed value left out.
+
+    Attributes:
+        text: what the user says at first.
+        answer: what the user says then, supplying the value.
+    """
+
+    text: str
+    answer: str
 
 
 @dataclass(frozen=True)
@@ -51,12 +79,14 @@ class DraftTurn:
         calls: the reference calls, free of errors.
         careless: the call that errs here, None where no hazard is.
         careless_step: index of the reference call that it comes before.
+        unsaid: how the turn sounds with a value left out, where it can be said so.
     """
 
     text: str
     calls: tuple[ToolCall, ...]
     careless: ToolCall | None = None
     careless_step: int = 0
+    unsaid: Unsaid | None = None
 
 
 @dataclass(frozen=True)
@@ -79,14 +109,34 @@ class Scene:
         hazard: whether the hidden hazard is present; families without one leave it unread.
     """
 
-    def __init__(self, rng: Random, split: Split, hazard: bool) -> None:
+    def __init__(self, rng: Random, split: Split, hazard: bool, taken: Iterable[str] = ()) -> None:
         self.rng = rng
-        self.names = Names(rng, split)
+        self.names = Names(rng, split, taken)
         self.hazard = hazard
 
     def say(self, *parts: Sequence[str], **slots: object) -> str:
         """One wording of each part, joined and filled in."""
         return " ".join(self.rng.choice(part) for part in parts).format(**slots)
+
+    def ask(
+        self,
+        says: Sequence[str],
+        *calls: ToolCall,
+        left_out: tuple[Sequence[str], Sequence[str]] | None = None,
+        **slots: object,
+    ) -> DraftTurn:
+        """A turn without a hazard.
+
+        Args:
+            says: wordings.
+            calls: the reference.
+            left_out: wordings without one needed value, and wordings that supply it. No value but a newly invented one may
+                be left out: an existing one could be looked up.
+            slots: what wordings are filled in with.
+        """
+        text = self.say(says, **slots)
+        unsaid = Unsaid(*(self.say(wordings, **slots) for wordings in left_out)) if left_out else None
+        return DraftTurn(text, calls, unsaid=unsaid)
 
     def attempt(self, text: str, first: ToolCall, *recovery: ToolCall, before: tuple[ToolCall, ...] = ()) -> DraftTurn:
         """A turn where `first` is right without the hazard and errs with it, and `recovery` is right then.
@@ -96,6 +146,10 @@ class Scene:
         if self.hazard:
             return DraftTurn(text, (*before, *recovery), careless=first, careless_step=len(before))
         return DraftTurn(text, (*before, first))
+
+
+LAST = "last"
+"""Owned by a family that leaves the current folder or signs out: its draft comes last of its class."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +162,9 @@ class Family:
         write: draws one draft.
         hazard: what a careless call falls into, None in a plain family.
         hidden: the hazard is invisible in the prompt and present in half of the tasks; else it is always there.
+        owns: what of its API class the family needs for itself: keys of the configuration, or `LAST`. Where drafts are
+            put together, only one may own a thing, and the common configuration takes the key's value from it.
+        long_context: whether its promises hold in bfcl-eval's long-context state, too.
     """
 
     name: str
@@ -115,6 +172,24 @@ class Family:
     write: Callable[[Scene], Draft]
     hazard: Hazard | None = None
     hidden: bool = False
+    owns: tuple[str, ...] = ()
+    long_context: bool = True
+
+    @property
+    def kind(self) -> Kind:
+        """Which of the three kinds the family's tasks are."""
+        if self.hazard is None:
+            return "plain"
+        return "hidden" if self.hidden else "open"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place in the output that a task is made for."""
+
+    index: int
+    seed: int
+    split: Split
 
 
 def call(name: str, /, **arguments: Any) -> ToolCall:

@@ -1,6 +1,7 @@
 """Invented names from syllables, different in every split: a policy meets names at test time that it has never seen."""
 
 import zlib
+from collections.abc import Iterable
 from random import Random
 
 from fission_grpo.tasks.task import Split
@@ -32,12 +33,18 @@ class Names:
     Args:
         rng: where randomness comes from.
         split: whose names to draw.
+        taken: what the task holds already.
     """
 
-    def __init__(self, rng: Random, split: Split) -> None:
+    def __init__(self, rng: Random, split: Split, taken: Iterable[str] = ()) -> None:
         self._rng = rng
         self._split: Split = split
-        self._taken: set[str] = set()
+        self._taken = set(taken)
+
+    @property
+    def taken(self) -> frozenset[str]:
+        """All names and numbers drawn so far."""
+        return frozenset(self._taken)
 
     def name(self) -> str:
         """Two or three syllables, such as `talomi`."""

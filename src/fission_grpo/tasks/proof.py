@@ -1,9 +1,10 @@
 """Proves a task by playing it: what the generator promises about a task holds because it was executed."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from fission_grpo.tasks.task import Task
-from fission_grpo.types import Message, ToolCall, ToolResult, Verdict
+from fission_grpo.types import Message, Tool, ToolCall, ToolResult, Verdict
 
 Script = list[list[ToolCall]]
 """The calls to play, by user turn."""
@@ -11,6 +12,9 @@ Script = list[list[ToolCall]]
 
 class Playable(Protocol):
     """The part of an environment that a proof needs (`environments.base.Environment` has it)."""
+
+    @property
+    def tools(self) -> Sequence[Tool]: ...
 
     def reset(self, task: Task) -> list[Message]: ...
 
@@ -23,6 +27,14 @@ class Playable(Protocol):
 
 class Disproof(Exception):
     """A family wrote a task that does not hold what it promises: a bug in the family, with the task's id and the reason."""
+
+
+class Coincidence(Disproof):
+    """What chance can do where families are put together: such a task is drawn again. Of a family alone it is a bug.
+
+    Two calls have the same result, so that the task is solved without one of them; or a result holds a value that the user
+    has left out.
+    """
 
 
 def play(environment: Playable, task: Task, script: Script) -> tuple[bool, list[list[ToolResult]]]:
@@ -91,8 +103,20 @@ def _prove_every_call_needed(task: Task, environment: Playable) -> None:
         for step, dropped in enumerate(calls):
             script = reference_script(task)
             del script[turn][step]
-            if play(environment, task, script)[0]:
-                raise Disproof(f"{task.id}: solved without {dropped}")
+            if _solves(environment, task, script):
+                raise Coincidence(f"{task.id}: solved without {dropped}")
+
+
+def _solves(environment: Playable, task: Task, script: Script) -> bool:
+    """`play`, but it ends at the first wrong turn."""
+    environment.reset(task)
+    for calls in script:
+        for call in calls:
+            environment.call(call)
+        environment.next_user_turn()
+        if not all(environment.verdict().turns):
+            return False
+    return environment.verdict().solved
 
 
 def careless_results(task: Task, environment: Playable) -> list[ToolResult]:
@@ -123,3 +147,17 @@ def _play_careless(task: Task, environment: Playable) -> tuple[bool, list[ToolRe
         earlier = sum(other.turn == careless.turn for other in task.careless[:index])
         answers.append(results[careless.turn][careless.step + earlier])
     return solved, answers
+
+
+def prove_mirror(task: Task, mirror: Task, environment: Playable) -> None:
+    """Proves that the hidden hazards of a composed task are hidden: `mirror` has each where the task has it not.
+
+    Raises:
+        Disproof: the user's words or the tools differ, or the reference or a careless call of the mirror does not hold.
+    """
+    if [turn.messages for turn in task.turns] != [turn.messages for turn in mirror.turns]:
+        raise Disproof(f"{task.id}: the user says something else with other hazards")
+    if [turn.new_tools for turn in task.turns] != [turn.new_tools for turn in mirror.turns]:
+        raise Disproof(f"{task.id}: other tools are offered with other hazards")
+    _prove_reference(mirror, environment)
+    _prove_careless(mirror, environment)

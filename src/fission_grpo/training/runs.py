@@ -23,6 +23,7 @@ from fission_grpo.rewards.composite import CompositeReward, RewardSettings
 from fission_grpo.rollout.loading import load_policy_model, locate_model
 from fission_grpo.simulators.registry import make_simulator
 from fission_grpo.tasks.generate import SplitShares, generate_tasks
+from fission_grpo.tasks.mix import Mix
 from fission_grpo.tasks.task import Split, Task, load_tasks
 from fission_grpo.training import checkpoint
 from fission_grpo.training.config import FissionGRPOConfig
@@ -98,7 +99,8 @@ def tasks_of(source: TaskSource, split: Split, environment: str) -> list[Task]:
         return load_tasks(source.path)
     assert source.generate is not None
     shares = SplitShares(**{each: float(each == split) for each in ("train", "validation", "test")})
-    return generate_tasks(source.generate.count, source.generate.seed, make_environment(environment), shares=shares)
+    made = source.generate
+    return generate_tasks(made.count, made.seed, make_environment(environment), mix=Mix(made.mix), shares=shares)
 
 
 def trainer_config(recipe: Recipe, run: Path) -> FissionGRPOConfig:

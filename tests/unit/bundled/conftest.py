@@ -8,12 +8,13 @@ from fission_grpo.bundled.examples import Demonstration, render
 from fission_grpo.bundled.tokenizer import train_tokenizer
 from fission_grpo.environments.bfcl import BFCLEnvironment
 from fission_grpo.tasks.generate import SplitShares, generate_tasks
+from fission_grpo.tasks.mix import Mix
 from fission_grpo.tasks.task import Task
 
 
 @pytest.fixture(scope="session")
 def tasks() -> list[Task]:
-    return generate_tasks(120, 3, BFCLEnvironment(), shares=SplitShares(1, 0, 0))
+    return generate_tasks(120, 3, BFCLEnvironment(), mix=Mix.COMPACT, shares=SplitShares(1, 0, 0))
 
 
 @pytest.fixture(scope="session")

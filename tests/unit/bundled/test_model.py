@@ -10,6 +10,7 @@ from fission_grpo.bundled.evaluation import measure
 from fission_grpo.bundled.tokenizer import CONTEXT_LENGTH, END, PAD, chat_template, pad_id
 from fission_grpo.environments.bfcl import BFCLEnvironment
 from fission_grpo.tasks.generate import SplitShares, generate_tasks
+from fission_grpo.tasks.mix import Mix
 
 MAX_BYTES = 12_000_000
 
@@ -44,7 +45,7 @@ def test_the_card_states_every_metric() -> None:
 
 
 def test_it_calls_well_and_recovers_badly(model: Qwen3ForCausalLM, shipped: PreTrainedTokenizerFast) -> None:
-    tasks = generate_tasks(96, POLICY_SEED + 2, BFCLEnvironment(), shares=SplitShares(0, 0, 1))
+    tasks = generate_tasks(96, POLICY_SEED + 2, BFCLEnvironment(), mix=Mix.COMPACT, shares=SplitShares(0, 0, 1))
     metrics = measure(model, shipped, tasks)
     values = {name: ratio.value or 0.0 for name, ratio in metrics.items()}
     assert values["format_error_rate"] < 0.05

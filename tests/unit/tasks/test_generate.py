@@ -1,4 +1,4 @@
-"""The generator: reproducible, divided as promised, and nothing given away in the prompt."""
+"""The generator and the compact mix: reproducible, divided as promised, and nothing given away in the prompt."""
 
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -9,31 +9,41 @@ from fission_grpo.environments.bfcl import BFCLEnvironment
 from fission_grpo.errors import UserError
 from fission_grpo.tasks.catalogue import tool_names
 from fission_grpo.tasks.draft import Family
-from fission_grpo.tasks.families import FAMILIES
-from fission_grpo.tasks.generate import SplitShares, generate_tasks, kind_of
+from fission_grpo.tasks.families import COMPACT_FAMILIES
+from fission_grpo.tasks.generate import SplitShares, generate_tasks
+from fission_grpo.tasks.mix import Mix
 from fission_grpo.tasks.proof import careless_results, play, prove, reference_script
-from fission_grpo.tasks.task import Task, load_tasks, save_tasks
+from fission_grpo.tasks.task import Task, dump_task, load_tasks, save_tasks
 
 
 @pytest.fixture(scope="module")
 def tasks() -> list[Task]:
-    return generate_tasks(1000, 3, BFCLEnvironment())
+    return generate_tasks(1000, 3, BFCLEnvironment(), mix=Mix.COMPACT)
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=[family.name for family in FAMILIES])
+@pytest.mark.parametrize("family", COMPACT_FAMILIES, ids=[family.name for family in COMPACT_FAMILIES])
 def test_every_family_writes_tasks_that_hold_what_they_promise(family: Family):
-    tasks = generate_tasks(12, 0, BFCLEnvironment(), families=[family])
+    tasks = generate_tasks(12, 0, BFCLEnvironment(), mix=Mix.COMPACT, families=[family])
     present = sum(bool(task.careless) for task in tasks)
-    expected = {"hidden": range(1, 12), "open": range(12, 13), "plain": range(0, 1)}[kind_of(family)]
+    expected = {"hidden": range(1, 12), "open": range(12, 13), "plain": range(0, 1)}[family.kind]
     assert present in expected
     for task in tasks:
         assert all(result.is_error for result in careless_results(task, BFCLEnvironment()))
 
 
-def test_same_seed_same_tasks_and_another_seed_other_tasks():
-    first, again, other = (generate_tasks(40, seed, BFCLEnvironment()) for seed in (5, 5, 6))
+@pytest.mark.parametrize("mix", Mix)
+def test_same_seed_same_tasks_and_another_seed_other_tasks(mix: Mix):
+    first, again, other = (generate_tasks(40, seed, BFCLEnvironment(), mix=mix) for seed in (5, 5, 6))
     assert first == again
     assert {str(task.turns) for task in first}.isdisjoint({str(task.turns) for task in other})
+
+
+def test_the_compact_mix_is_fixed_byte_for_byte():
+    learning = Path(__file__).parents[3] / "benchmarks" / "learning"
+    for name, seed, shares in (("train", 101, SplitShares(1, 0, 0)), ("test", 202, SplitShares(0, 0, 1))):
+        lines = (learning / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()[:200]
+        tasks = generate_tasks(200, seed, BFCLEnvironment(), mix=Mix.COMPACT, shares=shares)
+        assert [dump_task(task) for task in tasks] == lines
 
 
 def test_shares_of_splits_and_hazards(tasks: list[Task]):
@@ -42,7 +52,7 @@ def test_shares_of_splits_and_hazards(tasks: list[Task]):
     assert 0.30 < tags["hidden_hazard"] / len(tasks) < 0.45
     assert 0.15 < tags["open_hazard"] / len(tasks) < 0.25
     assert 0.4 < tags["hidden_hazard"] / (tags["hidden_hazard"] + tags["hazard_absent"]) < 0.6
-    assert len({family for family in tags if family.startswith("family:")}) == len(FAMILIES)
+    assert len({family for family in tags if family.startswith("family:")}) == len(COMPACT_FAMILIES)
     assert len({api for task in tasks for api in task.classes}) == 6
 
 

@@ -1,9 +1,19 @@
 """The task families, one file an API class."""
 
 from fission_grpo.tasks.draft import Family
-from fission_grpo.tasks.families import calculations, file_system, messages, tickets, trading, tweets
+from fission_grpo.tasks.families import (
+    calculations,
+    file_system,
+    messages,
+    requests,
+    tickets,
+    trading,
+    travel,
+    tweets,
+    vehicle,
+)
 
-FAMILIES: tuple[Family, ...] = (
+COMPACT_FAMILIES: tuple[Family, ...] = (
     *file_system.FAMILIES,
     *tickets.FAMILIES,
     *messages.FAMILIES,
@@ -11,3 +21,12 @@ FAMILIES: tuple[Family, ...] = (
     *trading.FAMILIES,
     *calculations.FAMILIES,
 )
+"""Closed: another family, or another order, would change the tasks of every seed."""
+
+BENCHMARK_FAMILIES: tuple[Family, ...] = (
+    *COMPACT_FAMILIES,
+    *travel.FAMILIES,
+    *vehicle.FAMILIES,
+    *requests.FAMILIES,
+)
+"""What composed tasks are put together from."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fission_grpo.tasks.draft import Draft, DraftTurn, Family, Hazard, Scene, call
+from fission_grpo.tasks.draft import LAST, Draft, DraftTurn, Family, Hazard, Scene, call
 
 Node = dict[str, Any]
 
@@ -24,17 +24,17 @@ OR_OTHER_NAME = (
 )
 
 
-def _file(content: str = "") -> Node:
+def file_node(content: str = "") -> Node:
     return {"type": "file", "content": content}
 
 
-def _folder(**contents: Node) -> Node:
+def folder_node(**contents: Node) -> Node:
     return {"type": "directory", "contents": contents}
 
 
-def _disk(scene: Scene, contents: dict[str, Node]) -> dict[str, Any]:
+def disk(scene: Scene, contents: dict[str, Node]) -> dict[str, Any]:
     """A file system with these contents, and a file nobody asks for."""
-    contents = {**contents, scene.names.file(): _file(scene.names.name())}
+    contents = {**contents, scene.names.file(): file_node(scene.names.name())}
     order = sorted(contents)
     scene.rng.shuffle(order)
     return {"root": {scene.names.name(): {"type": "directory", "contents": {name: contents[name] for name in order}}}}
@@ -42,11 +42,11 @@ def _disk(scene: Scene, contents: dict[str, Node]) -> dict[str, Any]:
 
 def _here_or_in(scene: Scene, file: str, content: str, folder: str) -> dict[str, Any]:
     """The file is here, or with the hazard in the folder."""
-    decoy = {scene.names.file(): _file(scene.names.name())}
-    held = {file: _file(content)}
+    decoy = {scene.names.file(): file_node(scene.names.name())}
+    held = {file: file_node(content)}
     inside = {**decoy, **held} if scene.hazard else decoy
     outside = {} if scene.hazard else held
-    return _disk(scene, {folder: {"type": "directory", "contents": inside}, **outside})
+    return disk(scene, {folder: {"type": "directory", "contents": inside}, **outside})
 
 
 def _show_file(scene: Scene) -> Draft:
@@ -128,7 +128,7 @@ def _write_note(scene: Scene) -> Draft:
         "Add the file first if it is not there.",
     )
     text = scene.say(requests, clauses, content=content, file=file)
-    config = _disk(scene, {} if scene.hazard else {file: _file(scene.names.name())})
+    config = disk(scene, {} if scene.hazard else {file: file_node(scene.names.name())})
     write = call("echo", content=content, file_name=file)
     return Draft(config, (scene.attempt(text, write, call("touch", file_name=file), write),))
 
@@ -144,7 +144,7 @@ def _make_folder(scene: Scene) -> Draft:
         "Start a folder {folder} here.",
     )
     text = scene.say(requests, OR_OTHER_NAME, folder=folder, other=other)
-    config = _disk(scene, {folder: _folder()} if scene.hazard else {})
+    config = disk(scene, {folder: folder_node()} if scene.hazard else {})
     return Draft(config, (scene.attempt(text, call("mkdir", dir_name=folder), call("mkdir", dir_name=other)),))
 
 
@@ -159,7 +159,7 @@ def _make_file(scene: Scene) -> Draft:
         "Set up an empty {file}.",
     )
     text = scene.say(requests, OR_OTHER_NAME, file=file, other=other)
-    config = _disk(scene, {file: _file(content)} if scene.hazard else {})
+    config = disk(scene, {file: file_node(content)} if scene.hazard else {})
     return Draft(config, (scene.attempt(text, call("touch", file_name=file), call("touch", file_name=other)),))
 
 
@@ -183,8 +183,8 @@ def _enter_then_make(scene: Scene) -> Draft:
     )
     opening = scene.say(first, folder=folder)
     closing = scene.say(then, OR_OTHER_NAME, file=file, other=other)
-    held = {file if scene.hazard else scene.names.file(): _file(scene.names.name())}
-    config = _disk(scene, {folder: _folder(**held)})
+    held = {file if scene.hazard else scene.names.file(): file_node(scene.names.name())}
+    config = disk(scene, {folder: folder_node(**held)})
     making = scene.attempt(closing, call("touch", file_name=file), call("touch", file_name=other))
     return Draft(config, (DraftTurn(opening, (call("cd", folder=folder),)), making))
 
@@ -200,8 +200,8 @@ def _copy_file(scene: Scene) -> Draft:
         "Please copy {file}; name the copy {copy}.",
     )
     text = scene.say(requests, OR_OTHER_NAME, file=file, copy=copy, other=other)
-    taken = {copy: _file(scene.names.name())} if scene.hazard else {}
-    config = _disk(scene, {file: _file(scene.names.phrase()), **taken})
+    taken = {copy: file_node(scene.names.name())} if scene.hazard else {}
+    config = disk(scene, {file: file_node(scene.names.phrase()), **taken})
     first, second = (call("cp", source=file, destination=destination) for destination in (copy, other))
     return Draft(config, (scene.attempt(text, first, second),))
 
@@ -217,8 +217,8 @@ def _rename_file(scene: Scene) -> Draft:
         "Give {file} the name {new}.",
     )
     text = scene.say(requests, OR_OTHER_NAME, file=file, new=new, other=other)
-    taken = {new: _file(scene.names.name())} if scene.hazard else {}
-    config = _disk(scene, {file: _file(scene.names.phrase()), **taken})
+    taken = {new: file_node(scene.names.name())} if scene.hazard else {}
+    config = disk(scene, {file: file_node(scene.names.phrase()), **taken})
     first, second = (call("mv", source=file, destination=destination) for destination in (new, other))
     return Draft(config, (scene.attempt(text, first, second),))
 
@@ -242,8 +242,8 @@ def _remove_folder(scene: Scene) -> Draft:
         "If it holds anything, {other} goes instead.",
     )
     text = scene.say(requests, clauses, folder=folder, other=other)
-    held = {file: _file()} if scene.hazard else {}
-    config = _disk(scene, {folder: _folder(**held), other: _folder()})
+    held = {file: file_node()} if scene.hazard else {}
+    config = disk(scene, {folder: folder_node(**held), other: folder_node()})
     return Draft(config, (scene.attempt(text, call("rmdir", dir_name=folder), call("rmdir", dir_name=other)),))
 
 
@@ -258,7 +258,7 @@ def _read_by_path(scene: Scene) -> Draft:
         "Open {folder}/{file} for me.",
     )
     text = scene.say(requests, folder=folder, file=file)
-    config = _disk(scene, {folder: _folder(**{file: _file(scene.names.phrase())})})
+    config = disk(scene, {folder: folder_node(**{file: file_node(scene.names.phrase())})})
     calls = (call("cd", folder=folder), call("cat", file_name=file))
     return Draft(config, (DraftTurn(text, calls, careless=call("cat", file_name=f"{folder}/{file}")),))
 
@@ -274,7 +274,7 @@ def _enter_by_path(scene: Scene) -> Draft:
         "I need a blank {file} under {outer}/{inner}.",
     )
     text = scene.say(requests, outer=outer, inner=inner, file=file)
-    config = _disk(scene, {outer: _folder(**{inner: _folder()})})
+    config = disk(scene, {outer: folder_node(**{inner: folder_node()})})
     calls = (call("cd", folder=outer), call("cd", folder=inner), call("touch", file_name=file))
     return Draft(config, (DraftTurn(text, calls, careless=call("cd", folder=f"{outer}/{inner}")),))
 
@@ -290,7 +290,7 @@ def _remove_elsewhere(scene: Scene) -> Draft:
         "Get rid of {file} in {folder}.",
     )
     text = scene.say(requests, folder=folder, file=file)
-    config = _disk(scene, {folder: _folder(**{file: _file(scene.names.name())})})
+    config = disk(scene, {folder: folder_node(**{file: file_node(scene.names.name())})})
     remove = call("rm", file_name=file)
     return Draft(config, (DraftTurn(text, (call("cd", folder=folder), remove), careless=remove),))
 
@@ -306,25 +306,25 @@ def _file_away(scene: Scene) -> Draft:
         "Move {file} to a folder {folder}, to be created.",
     )
     text = scene.say(requests, folder=folder, file=file)
-    config = _disk(scene, {file: _file(scene.names.name())})
+    config = disk(scene, {file: file_node(scene.names.name())})
     calls = (call("mkdir", dir_name=folder), call("mv", source=file, destination=folder))
     return Draft(config, (DraftTurn(text, calls),))
 
 
 API = "GorillaFileSystem"
 FAMILIES = (
-    Family("show_file", API, _show_file, Hazard.WRONG_DIRECTORY, hidden=True),
-    Family("count_file", API, _count_file, Hazard.WRONG_DIRECTORY, hidden=True),
-    Family("sort_then_rename", API, _rename_after_reading, Hazard.WRONG_DIRECTORY, hidden=True),
+    Family("show_file", API, _show_file, Hazard.WRONG_DIRECTORY, hidden=True, owns=(LAST,)),
+    Family("count_file", API, _count_file, Hazard.WRONG_DIRECTORY, hidden=True, owns=(LAST,)),
+    Family("sort_then_rename", API, _rename_after_reading, Hazard.WRONG_DIRECTORY, hidden=True, owns=(LAST,)),
     Family("write_note", API, _write_note, Hazard.MISSING_FILE, hidden=True),
     Family("make_folder", API, _make_folder, Hazard.NAME_TAKEN, hidden=True),
     Family("make_file", API, _make_file, Hazard.NAME_TAKEN, hidden=True),
-    Family("enter_then_make", API, _enter_then_make, Hazard.NAME_TAKEN, hidden=True),
+    Family("enter_then_make", API, _enter_then_make, Hazard.NAME_TAKEN, hidden=True, owns=(LAST,)),
     Family("copy_file", API, _copy_file, Hazard.NAME_TAKEN, hidden=True),
     Family("rename_file", API, _rename_file, Hazard.NAME_TAKEN, hidden=True),
-    Family("remove_folder", API, _remove_folder, Hazard.NOT_EMPTY, hidden=True),
-    Family("read_by_path", API, _read_by_path, Hazard.PATH_GIVEN),
-    Family("enter_by_path", API, _enter_by_path, Hazard.PATH_GIVEN),
-    Family("remove_elsewhere", API, _remove_elsewhere, Hazard.WRONG_DIRECTORY),
+    Family("remove_folder", API, _remove_folder, Hazard.NOT_EMPTY, hidden=True, long_context=False),
+    Family("read_by_path", API, _read_by_path, Hazard.PATH_GIVEN, owns=(LAST,)),
+    Family("enter_by_path", API, _enter_by_path, Hazard.PATH_GIVEN, owns=(LAST,)),
+    Family("remove_elsewhere", API, _remove_elsewhere, Hazard.WRONG_DIRECTORY, owns=(LAST,)),
     Family("file_away", API, _file_away),
 )

@@ -14,11 +14,11 @@ OR_OTHER_SENDER = (
 )
 
 
-def _id(scene: Scene) -> str:
+def new_user_id(scene: Scene) -> str:
     return f"USR{scene.names.number(100, 999)}"
 
 
-def _workspace(scene: Scene, users: dict[str, str], inbox: list[dict[str, str]], user: str | None) -> dict[str, Any]:
+def workspace(scene: Scene, users: dict[str, str], inbox: list[dict[str, str]], user: str | None) -> dict[str, Any]:
     return {
         "user_count": scene.names.number(10, 89),
         "user_map": users,
@@ -30,7 +30,7 @@ def _workspace(scene: Scene, users: dict[str, str], inbox: list[dict[str, str]],
 
 
 def _send_to_id(scene: Scene) -> Draft:
-    receiver, sender, someone, message = _id(scene), _id(scene), _id(scene), scene.names.phrase()
+    receiver, sender, someone, message = new_user_id(scene), new_user_id(scene), new_user_id(scene), scene.names.phrase()
     requests = (
         "Send '{message}' to {receiver}.",
         "Tell {receiver}: '{message}'.",
@@ -41,13 +41,13 @@ def _send_to_id(scene: Scene) -> Draft:
     )
     text = scene.say(requests, OR_OTHER_SENDER, message=message, receiver=receiver, sender=sender)
     users = {scene.names.name(): user for user in (receiver, sender, someone)}
-    config = _workspace(scene, users, [], None if scene.hazard else someone)
+    config = workspace(scene, users, [], None if scene.hazard else someone)
     send = call("send_message", receiver_id=receiver, message=message)
     return Draft(config, (scene.attempt(text, send, call("message_login", user_id=sender), send),))
 
 
 def _search(scene: Scene) -> Draft:
-    receiver, sender, someone, keyword = _id(scene), _id(scene), _id(scene), scene.names.name()
+    receiver, sender, someone, keyword = new_user_id(scene), new_user_id(scene), new_user_id(scene), scene.names.name()
     requests = (
         "Search the messages for {keyword}.",
         "Which messages mention {keyword}?",
@@ -59,13 +59,13 @@ def _search(scene: Scene) -> Draft:
     text = scene.say(requests, OR_OTHER_SENDER, keyword=keyword, sender=sender)
     users = {scene.names.name(): user for user in (receiver, sender, someone)}
     inbox = [{receiver: f"{keyword} {scene.names.name()}"}]
-    config = _workspace(scene, users, inbox, None if scene.hazard else someone)
+    config = workspace(scene, users, inbox, None if scene.hazard else someone)
     search = call("search_messages", keyword=keyword)
     return Draft(config, (scene.attempt(text, search, call("message_login", user_id=sender), search),))
 
 
 def _delete_or_other(scene: Scene) -> Draft:
-    receiver, other, me = _id(scene), _id(scene), _id(scene)
+    receiver, other, me = new_user_id(scene), new_user_id(scene), new_user_id(scene)
     requests = (
         "Delete my last message to {receiver}.",
         "Remove what I last sent to {receiver}.",
@@ -85,13 +85,13 @@ def _delete_or_other(scene: Scene) -> Draft:
     text = scene.say(requests, clauses, receiver=receiver, other=other)
     users = {scene.names.name(): user for user in (receiver, other, me)}
     inbox = [{other if scene.hazard else receiver: scene.names.phrase()}]
-    config = _workspace(scene, users, inbox, me)
+    config = workspace(scene, users, inbox, me)
     first, second = (call("delete_message", receiver_id=user) for user in (receiver, other))
     return Draft(config, (scene.attempt(text, first, second),))
 
 
 def _add_contact(scene: Scene) -> Draft:
-    name, other, me = scene.names.name(), scene.names.name(), _id(scene)
+    name, other, me = scene.names.name(), scene.names.name(), new_user_id(scene)
     requests = (
         "Add {name} as a contact.",
         "I want {name} in my contacts.",
@@ -109,12 +109,14 @@ def _add_contact(scene: Scene) -> Draft:
         "If it exists, choose {other}.",
     )
     text = scene.say(requests, clauses, name=name, other=other)
-    config = _workspace(scene, {scene.names.name(): me, name if scene.hazard else scene.names.name(): _id(scene)}, [], me)
+    config = workspace(
+        scene, {scene.names.name(): me, name if scene.hazard else scene.names.name(): new_user_id(scene)}, [], me
+    )
     return Draft(config, (scene.attempt(text, call("add_contact", user_name=name), call("add_contact", user_name=other)),))
 
 
 def _find_user(scene: Scene) -> Draft:
-    name, other, me = scene.names.name(), scene.names.name(), _id(scene)
+    name, other, me = scene.names.name(), scene.names.name(), new_user_id(scene)
     requests = (
         "What is the id of {name}?",
         "Give me the user id of {name}.",
@@ -132,12 +134,12 @@ def _find_user(scene: Scene) -> Draft:
         "They might also go by {other}.",
     )
     text = scene.say(requests, clauses, name=name, other=other)
-    config = _workspace(scene, {scene.names.name(): me, other if scene.hazard else name: _id(scene)}, [], me)
+    config = workspace(scene, {scene.names.name(): me, other if scene.hazard else name: new_user_id(scene)}, [], me)
     return Draft(config, (scene.attempt(text, call("get_user_id", user=name), call("get_user_id", user=other)),))
 
 
 def _send_to_name(scene: Scene) -> Draft:
-    name, receiver, me, message = scene.names.name(), _id(scene), _id(scene), scene.names.phrase()
+    name, receiver, me, message = scene.names.name(), new_user_id(scene), new_user_id(scene), scene.names.phrase()
     requests = (
         "Send '{message}' to {name}.",
         "Tell {name}: '{message}'.",
@@ -147,15 +149,15 @@ def _send_to_name(scene: Scene) -> Draft:
         "{name} should get the message '{message}'.",
     )
     text = scene.say(requests, message=message, name=name)
-    config = _workspace(scene, {name: receiver, scene.names.name(): me}, [], me)
+    config = workspace(scene, {name: receiver, scene.names.name(): me}, [], me)
     calls = (call("get_user_id", user=name), call("send_message", receiver_id=receiver, message=message))
     careless = call("send_message", receiver_id=name, message=message)
     return Draft(config, (DraftTurn(text, calls, careless=careless),))
 
 
 def _send_to_name_signed_out(scene: Scene) -> Draft:
-    name, receiver, message = scene.names.name(), _id(scene), scene.names.phrase()
-    sender, someone = _id(scene), _id(scene)
+    name, receiver, message = scene.names.name(), new_user_id(scene), scene.names.phrase()
+    sender, someone = new_user_id(scene), new_user_id(scene)
     requests = (
         "Send '{message}' to {name}.",
         "Tell {name}: '{message}'.",
@@ -166,14 +168,14 @@ def _send_to_name_signed_out(scene: Scene) -> Draft:
     )
     text = scene.say(requests, OR_OTHER_SENDER, message=message, name=name, sender=sender)
     users = {name: receiver, scene.names.name(): sender, scene.names.name(): someone}
-    config = _workspace(scene, users, [], None if scene.hazard else someone)
+    config = workspace(scene, users, [], None if scene.hazard else someone)
     send = call("send_message", receiver_id=receiver, message=message)
     lookup, login = call("get_user_id", user=name), call("message_login", user_id=sender)
     return Draft(config, (scene.attempt(text, send, login, send, before=(lookup,)),))
 
 
 def _send_then_delete(scene: Scene) -> Draft:
-    receiver, me, message = _id(scene), _id(scene), scene.names.phrase()
+    receiver, me, message = new_user_id(scene), new_user_id(scene), scene.names.phrase()
     first = (
         "Send '{message}' to {receiver}.",
         "Tell {receiver}: '{message}'.",
@@ -190,17 +192,18 @@ def _send_then_delete(scene: Scene) -> Draft:
         "Oh no, wrong one. Delete it.",
         "Erase it again, please.",
     )
-    config = _workspace(scene, {scene.names.name(): receiver, scene.names.name(): me}, [{me: scene.names.name()}], me)
+    config = workspace(scene, {scene.names.name(): receiver, scene.names.name(): me}, [{me: scene.names.name()}], me)
     sending = call("send_message", receiver_id=receiver, message=message)
     opening = DraftTurn(scene.say(first, message=message, receiver=receiver), (sending,))
     return Draft(config, (opening, DraftTurn(scene.say(then), (call("delete_message", receiver_id=receiver),))))
 
 
 API = "MessageAPI"
+SESSION = ("current_user",)
 FAMILIES = (
-    Family("send_to_id", API, _send_to_id, Hazard.MISSING_LOGIN, hidden=True),
-    Family("send_to_name_signed_out", API, _send_to_name_signed_out, Hazard.MISSING_LOGIN, hidden=True),
-    Family("search_messages", API, _search, Hazard.MISSING_LOGIN, hidden=True),
+    Family("send_to_id", API, _send_to_id, Hazard.MISSING_LOGIN, hidden=True, owns=SESSION),
+    Family("send_to_name_signed_out", API, _send_to_name_signed_out, Hazard.MISSING_LOGIN, hidden=True, owns=SESSION),
+    Family("search_messages", API, _search, Hazard.MISSING_LOGIN, hidden=True, owns=SESSION),
     Family("delete_or_other", API, _delete_or_other, Hazard.UNKNOWN_ID, hidden=True),
     Family("add_contact", API, _add_contact, Hazard.NAME_TAKEN, hidden=True),
     Family("find_user", API, _find_user, Hazard.UNKNOWN_ID, hidden=True),

@@ -5,11 +5,11 @@ from typing import Any
 from fission_grpo.tasks.draft import Draft, DraftTurn, Family, Hazard, Scene, call
 
 
-def _ticket(number: int, title: str, owner: str, status: str = "Open") -> dict[str, Any]:
+def ticket_entry(number: int, title: str, owner: str, status: str = "Open") -> dict[str, Any]:
     return {"id": number, "title": title, "description": "", "status": status, "priority": 1, "created_by": owner}
 
 
-def _desk(scene: Scene, tickets: list[dict[str, Any]], user: str | None) -> dict[str, Any]:
+def desk(scene: Scene, tickets: list[dict[str, Any]], user: str | None) -> dict[str, Any]:
     """A ticket queue, whose next id is free."""
     return {"ticket_queue": tickets, "ticket_counter": scene.names.number(100, 199), "current_user": user}
 
@@ -35,7 +35,7 @@ def _create_ticket(scene: Scene) -> Draft:
     )
     text = scene.say(requests, clauses, title=title, priority=priority, user=user, password=password)
     someone = scene.names.name()
-    config = _desk(scene, [], None if scene.hazard else someone)
+    config = desk(scene, [], None if scene.hazard else someone)
     create = call("create_ticket", title=title, priority=priority)
     login = call("ticket_login", username=user, password=password)
     return Draft(config, (scene.attempt(text, create, login, create),))
@@ -60,8 +60,8 @@ def _list_tickets(scene: Scene) -> Draft:
         "If it asks for a login, take {user} / {password}.",
     )
     text = scene.say(requests, clauses, user=user, password=password)
-    tickets = [_ticket(scene.names.number(10, 99), title, user)]
-    config = _desk(scene, tickets, None if scene.hazard else user)
+    tickets = [ticket_entry(scene.names.number(10, 99), title, user)]
+    config = desk(scene, tickets, None if scene.hazard else user)
     listing = call("get_user_tickets")
     return Draft(config, (scene.attempt(text, listing, call("ticket_login", username=user, password=password), listing),))
 
@@ -86,8 +86,8 @@ def _close_or_next(scene: Scene) -> Draft:
     )
     text = scene.say(requests, clauses, number=number, other=other)
     status = "Closed" if scene.hazard else "Open"
-    tickets = [_ticket(number, scene.names.name(), owner, status), _ticket(other, scene.names.name(), owner)]
-    config = _desk(scene, tickets, owner)
+    tickets = [ticket_entry(number, scene.names.name(), owner, status), ticket_entry(other, scene.names.name(), owner)]
+    config = desk(scene, tickets, owner)
     return Draft(
         config, (scene.attempt(text, call("close_ticket", ticket_id=number), call("close_ticket", ticket_id=other)),)
     )
@@ -113,8 +113,8 @@ def _resolve_or_other(scene: Scene) -> Draft:
         "In case it is missing, use {other}.",
     )
     text = scene.say(requests, clauses, number=number, other=other, resolution=resolution)
-    tickets = [_ticket(other if scene.hazard else number, scene.names.name(), owner)]
-    config = _desk(scene, tickets, owner)
+    tickets = [ticket_entry(other if scene.hazard else number, scene.names.name(), owner)]
+    config = desk(scene, tickets, owner)
     first, second = (call("resolve_ticket", ticket_id=ticket, resolution=resolution) for ticket in (number, other))
     return Draft(config, (scene.attempt(text, first, second),))
 
@@ -130,7 +130,7 @@ def _close_by_title(scene: Scene) -> Draft:
         "I no longer need my ticket {title}; close it.",
     )
     text = scene.say(requests, title=title)
-    config = _desk(scene, [_ticket(number, title, user)], user)
+    config = desk(scene, [ticket_entry(number, title, user)], user)
     calls = (call("get_user_tickets"), call("close_ticket", ticket_id=number))
     return Draft(config, (DraftTurn(text, calls, careless=call("close_ticket", ticket_id=title)),))
 
@@ -156,7 +156,7 @@ def _edit_by_other_word(scene: Scene) -> Draft:
         "Update ticket {number}: {word} {value}.",
     )
     text = scene.say(requests, word=word, number=number, value=value)
-    config = _desk(scene, [_ticket(number, scene.names.name(), owner)], owner)
+    config = desk(scene, [ticket_entry(number, scene.names.name(), owner)], owner)
     right, wrong = (call("edit_ticket", ticket_id=number, updates={key: value}) for key in (field, word))
     return Draft(config, (DraftTurn(text, (right,), careless=wrong),))
 
@@ -179,18 +179,19 @@ def _look_up_then_close(scene: Scene) -> Draft:
         "Please close it now.",
         "Done with it; close it.",
     )
-    config = _desk(scene, [_ticket(number, scene.names.name(), owner)], owner)
+    config = desk(scene, [ticket_entry(number, scene.names.name(), owner)], owner)
     opening = DraftTurn(scene.say(first, number=number), (call("get_ticket", ticket_id=number),))
     return Draft(config, (opening, DraftTurn(scene.say(then), (call("close_ticket", ticket_id=number),))))
 
 
 API = "TicketAPI"
+SESSION = ("current_user",)
 FAMILIES = (
-    Family("create_ticket", API, _create_ticket, Hazard.MISSING_LOGIN, hidden=True),
-    Family("list_tickets", API, _list_tickets, Hazard.MISSING_LOGIN, hidden=True),
+    Family("create_ticket", API, _create_ticket, Hazard.MISSING_LOGIN, hidden=True, owns=SESSION),
+    Family("list_tickets", API, _list_tickets, Hazard.MISSING_LOGIN, hidden=True, owns=SESSION),
     Family("close_or_next", API, _close_or_next, Hazard.ALREADY_DONE, hidden=True),
     Family("resolve_or_other", API, _resolve_or_other, Hazard.UNKNOWN_ID, hidden=True),
-    Family("close_by_title", API, _close_by_title, Hazard.NAME_FOR_ID),
+    Family("close_by_title", API, _close_by_title, Hazard.NAME_FOR_ID, owns=SESSION),
     Family("edit_by_other_word", API, _edit_by_other_word, Hazard.INVALID_FIELD),
     Family("look_up_then_close", API, _look_up_then_close),
 )

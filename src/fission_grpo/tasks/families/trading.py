@@ -26,15 +26,15 @@ MAYBE_SIGNED_OUT = (
 )
 
 
-def _symbol(scene: Scene) -> str:
+def new_symbol(scene: Scene) -> str:
     return scene.names.name().upper()
 
 
-def _order(number: int, symbol: str, status: str) -> dict[str, Any]:
+def order_entry(number: int, symbol: str, status: str) -> dict[str, Any]:
     return {"id": number, "order_type": "Buy", "symbol": symbol, "price": 12.5, "amount": 3, "status": status}
 
 
-def _market(
+def market(
     scene: Scene,
     symbols: list[str],
     *,
@@ -67,13 +67,13 @@ def _deposit(scene: Scene) -> Draft:
         "Top up my account by {amount}.",
     )
     text = scene.say(requests, MAYBE_SIGNED_OUT, amount=amount, user=user, password=password)
-    config = _market(scene, [_symbol(scene)], signed_in=not scene.hazard)
+    config = market(scene, [new_symbol(scene)], signed_in=not scene.hazard)
     fund = call("fund_account", amount=amount)
     return Draft(config, (scene.attempt(text, fund, call("trading_login", username=user, password=password), fund),))
 
 
 def _buy_signed_out(scene: Scene) -> Draft:
-    symbol, user, password = _symbol(scene), scene.names.name(), scene.names.name()
+    symbol, user, password = new_symbol(scene), scene.names.name(), scene.names.name()
     amount, price = scene.names.number(2, 30), scene.names.number(31, 99)
     requests = (
         "Buy {amount} shares of {symbol} at {price}.",
@@ -85,13 +85,13 @@ def _buy_signed_out(scene: Scene) -> Draft:
     )
     slots = {"amount": amount, "symbol": symbol, "price": price, "user": user, "password": password}
     text = scene.say(requests, MAYBE_SIGNED_OUT, **slots)
-    config = _market(scene, [symbol], signed_in=not scene.hazard)
+    config = market(scene, [symbol], signed_in=not scene.hazard)
     buy = call("place_order", order_type="Buy", symbol=symbol, price=price, amount=amount)
     return Draft(config, (scene.attempt(text, buy, call("trading_login", username=user, password=password), buy),))
 
 
 def _sell_or_other(scene: Scene) -> Draft:
-    symbol, other = _symbol(scene), _symbol(scene)
+    symbol, other = new_symbol(scene), new_symbol(scene)
     amount, price = scene.names.number(2, 30), scene.names.number(31, 99)
     requests = (
         "Sell {amount} shares of {symbol} at {price}.",
@@ -110,7 +110,7 @@ def _sell_or_other(scene: Scene) -> Draft:
         "In case the symbol fails, take {other}.",
     )
     text = scene.say(requests, clauses, amount=amount, symbol=symbol, price=price, other=other)
-    config = _market(scene, [other if scene.hazard else symbol])
+    config = market(scene, [other if scene.hazard else symbol])
     first, second = (
         call("place_order", order_type="Sell", symbol=stock, price=price, amount=amount) for stock in (symbol, other)
     )
@@ -137,7 +137,7 @@ def _withdraw_or_less(scene: Scene) -> Draft:
     )
     text = scene.say(requests, clauses, amount=amount, less=less)
     balance = scene.rng.randint(100, 299) if scene.hazard else scene.rng.randint(1000, 2000)
-    config = _market(scene, [_symbol(scene)], balance=float(balance))
+    config = market(scene, [new_symbol(scene)], balance=float(balance))
     return Draft(config, (scene.attempt(text, call("withdraw_funds", amount=amount), call("withdraw_funds", amount=less)),))
 
 
@@ -161,14 +161,14 @@ def _cancel_or_next(scene: Scene) -> Draft:
     )
     text = scene.say(requests, clauses, number=number, other=other)
     status = "Completed" if scene.hazard else "Open"
-    orders = [_order(number, _symbol(scene), status), _order(other, _symbol(scene), "Open")]
-    config = _market(scene, [_symbol(scene)], orders=orders)
+    orders = [order_entry(number, new_symbol(scene), status), order_entry(other, new_symbol(scene), "Open")]
+    config = market(scene, [new_symbol(scene)], orders=orders)
     first, second = (call("cancel_order", order_id=order) for order in (number, other))
     return Draft(config, (scene.attempt(text, first, second),))
 
 
 def _unwatch_or_other(scene: Scene) -> Draft:
-    symbol, other = _symbol(scene), _symbol(scene)
+    symbol, other = new_symbol(scene), new_symbol(scene)
     requests = (
         "Remove {symbol} from my watchlist.",
         "Take {symbol} off the watchlist.",
@@ -186,7 +186,7 @@ def _unwatch_or_other(scene: Scene) -> Draft:
         "In case it is missing, remove {other}.",
     )
     text = scene.say(requests, clauses, symbol=symbol, other=other)
-    config = _market(scene, [symbol, other], watched=[other if scene.hazard else symbol])
+    config = market(scene, [symbol, other], watched=[other if scene.hazard else symbol])
     first, second = (call("remove_stock_from_watchlist", symbol=stock) for stock in (symbol, other))
     return Draft(config, (scene.attempt(text, first, second),))
 
@@ -208,7 +208,7 @@ def _buy_by_company(scene: Scene) -> Draft:
         call("place_order", order_type="Buy", symbol=stock, price=price, amount=amount) for stock in (symbol, company)
     )
     return Draft(
-        _market(scene, [symbol]), (DraftTurn(text, (call("get_symbol_by_name", name=company), right), careless=wrong),)
+        market(scene, [symbol]), (DraftTurn(text, (call("get_symbol_by_name", name=company), right), careless=wrong),)
     )
 
 
@@ -232,17 +232,18 @@ def _deposit_then_withdraw(scene: Scene) -> Draft:
     )
     opening = DraftTurn(scene.say(first, amount=amount), (call("fund_account", amount=amount),))
     closing = DraftTurn(scene.say(then, back=back), (call("withdraw_funds", amount=back),))
-    return Draft(_market(scene, [_symbol(scene)]), (opening, closing))
+    return Draft(market(scene, [new_symbol(scene)]), (opening, closing))
 
 
 API = "TradingBot"
+SESSION, BALANCE = "authenticated", "account_info"
 FAMILIES = (
-    Family("deposit", API, _deposit, Hazard.MISSING_LOGIN, hidden=True),
-    Family("buy_signed_out", API, _buy_signed_out, Hazard.MISSING_LOGIN, hidden=True),
+    Family("deposit", API, _deposit, Hazard.MISSING_LOGIN, hidden=True, owns=(SESSION, BALANCE)),
+    Family("buy_signed_out", API, _buy_signed_out, Hazard.MISSING_LOGIN, hidden=True, owns=(SESSION, BALANCE)),
     Family("sell_or_other", API, _sell_or_other, Hazard.UNKNOWN_ID, hidden=True),
-    Family("withdraw_or_less", API, _withdraw_or_less, Hazard.INSUFFICIENT_FUNDS, hidden=True),
+    Family("withdraw_or_less", API, _withdraw_or_less, Hazard.INSUFFICIENT_FUNDS, hidden=True, owns=(BALANCE,)),
     Family("cancel_or_next", API, _cancel_or_next, Hazard.ALREADY_DONE, hidden=True),
     Family("unwatch_or_other", API, _unwatch_or_other, Hazard.UNKNOWN_ID, hidden=True),
-    Family("buy_by_company", API, _buy_by_company, Hazard.NAME_FOR_ID),
-    Family("deposit_then_withdraw", API, _deposit_then_withdraw),
+    Family("buy_by_company", API, _buy_by_company, Hazard.NAME_FOR_ID, owns=(BALANCE,)),
+    Family("deposit_then_withdraw", API, _deposit_then_withdraw, owns=(BALANCE,)),
 )

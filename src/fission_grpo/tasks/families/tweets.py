@@ -23,11 +23,11 @@ OR_OTHER_TWEET = (
 )
 
 
-def _tweet(scene: Scene, number: int, author: str) -> dict[str, Any]:
+def tweet_entry(scene: Scene, number: int, author: str) -> dict[str, Any]:
     return {"id": number, "username": author, "content": scene.names.name(), "tags": [], "mentions": []}
 
 
-def _account(
+def account(
     scene: Scene, user: str, password: str, tweets: list[dict[str, Any]], *, signed_in: bool = True, follows: str = ""
 ) -> dict[str, Any]:
     """An account that follows one user, beside `follows`."""
@@ -49,7 +49,7 @@ def _signed_out(
     """The user may be signed out, and says how to sign in."""
     user, password = scene.names.name(), scene.names.name()
     text = scene.say(requests, MAYBE_SIGNED_OUT, user=user, password=password, **slots)
-    config = _account(scene, user, password, tweets, signed_in=not scene.hazard)
+    config = account(scene, user, password, tweets, signed_in=not scene.hazard)
     login = call("authenticate_twitter", username=user, password=password)
     return Draft(config, (scene.attempt(text, act, login, act),))
 
@@ -91,7 +91,7 @@ def _comment(scene: Scene) -> Draft:
         "Leave '{content}' as a comment on tweet {number}.",
     )
     act = call("comment", tweet_id=number, comment_content=content)
-    tweets = [_tweet(scene, number, scene.names.name())]
+    tweets = [tweet_entry(scene, number, scene.names.name())]
     return _signed_out(scene, requests, act, tweets, number=number, content=content)
 
 
@@ -106,8 +106,8 @@ def _retweet_or_other(scene: Scene) -> Draft:
         "Do a retweet of {number}.",
     )
     text = scene.say(requests, OR_OTHER_TWEET, number=number, other=other)
-    tweets = [_tweet(scene, other if scene.hazard else number, scene.names.name())]
-    config = _account(scene, scene.names.name(), scene.names.name(), tweets)
+    tweets = [tweet_entry(scene, other if scene.hazard else number, scene.names.name())]
+    config = account(scene, scene.names.name(), scene.names.name(), tweets)
     return Draft(config, (scene.attempt(text, call("retweet", tweet_id=number), call("retweet", tweet_id=other)),))
 
 
@@ -123,7 +123,7 @@ def _mention_or_other(scene: Scene) -> Draft:
     )
     text = scene.say(requests, OR_OTHER_TWEET, number=number, other=other, whom=whom)
     user = scene.names.name()
-    config = _account(scene, user, scene.names.name(), [_tweet(scene, other if scene.hazard else number, user)])
+    config = account(scene, user, scene.names.name(), [tweet_entry(scene, other if scene.hazard else number, user)])
     first, second = (call("mention", tweet_id=tweet, mentioned_usernames=[whom]) for tweet in (number, other))
     return Draft(config, (scene.attempt(text, first, second),))
 
@@ -139,7 +139,7 @@ def _retweet_by_author(scene: Scene) -> Draft:
         "{author} wrote a tweet; retweet it.",
     )
     text = scene.say(requests, author=author)
-    config = _account(scene, scene.names.name(), scene.names.name(), [_tweet(scene, number, author)])
+    config = account(scene, scene.names.name(), scene.names.name(), [tweet_entry(scene, number, author)])
     calls = (call("get_user_tweets", username=author), call("retweet", tweet_id=number))
     return Draft(config, (DraftTurn(text, calls, careless=call("retweet", tweet_id=author)),))
 
@@ -162,16 +162,17 @@ def _swap_follow(scene: Scene) -> Draft:
         "And please follow {new}.",
         "Next, add {new} to those I follow.",
     )
-    config = _account(scene, scene.names.name(), scene.names.name(), [], follows=old)
+    config = account(scene, scene.names.name(), scene.names.name(), [], follows=old)
     opening = DraftTurn(scene.say(first, old=old), (call("unfollow_user", username_to_unfollow=old),))
     return Draft(config, (opening, DraftTurn(scene.say(then, new=new), (call("follow_user", username_to_follow=new),))))
 
 
 API = "TwitterAPI"
+SESSION = ("username", "password", "authenticated")
 FAMILIES = (
-    Family("follow", API, _follow, Hazard.MISSING_LOGIN, hidden=True),
-    Family("post_tweet", API, _post, Hazard.MISSING_LOGIN, hidden=True),
-    Family("comment", API, _comment, Hazard.MISSING_LOGIN, hidden=True),
+    Family("follow", API, _follow, Hazard.MISSING_LOGIN, hidden=True, owns=SESSION),
+    Family("post_tweet", API, _post, Hazard.MISSING_LOGIN, hidden=True, owns=SESSION),
+    Family("comment", API, _comment, Hazard.MISSING_LOGIN, hidden=True, owns=SESSION),
     Family("retweet_or_other", API, _retweet_or_other, Hazard.UNKNOWN_ID, hidden=True),
     Family("mention_or_other", API, _mention_or_other, Hazard.UNKNOWN_ID, hidden=True),
     Family("retweet_by_author", API, _retweet_by_author, Hazard.NAME_FOR_ID),
