@@ -20,7 +20,7 @@ from fission_grpo.fission import FissionSettings
 from fission_grpo.recipe import Recipe, TaskSource
 from fission_grpo.recipe.loading import check_recipe
 from fission_grpo.rewards.composite import CompositeReward, RewardSettings
-from fission_grpo.rollout.loading import load_policy_model, locate_model
+from fission_grpo.rollout.loading import load_policy_model, resolve_model
 from fission_grpo.simulators.registry import make_simulator
 from fission_grpo.tasks.generate import SplitShares, generate_tasks
 from fission_grpo.tasks.task import Split, Task, load_tasks
@@ -73,7 +73,7 @@ def train(
     """
     _quieten()
     check_recipe(recipe.model_dump(exclude_none=True), trainer_fields=trainer_fields())
-    locate_model(recipe.model)
+    resolve_model(recipe.model)
     newest = checkpoint.newest_complete(run) if resume else None
     tasks = tasks_of(recipe.tasks.train, "train", recipe.environment)
     args = trainer_config(recipe, run)

@@ -107,8 +107,8 @@ def test_doctor_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_failed_installation_gives_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "BFCL", "bfcl-eval==0.0.0.not-a-version")
+    monkeypatch.setitem(diagnosis.PACKAGES, "bfcl", ("bfcl-eval==0.0.0.not-a-version",))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
     with pytest.raises(UserError, match="--no-deps bfcl-eval"):
-        diagnosis.install_bfcl()
+        diagnosis.install("bfcl")
