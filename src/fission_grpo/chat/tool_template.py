@@ -9,7 +9,8 @@ _PROBE = "a_tool_that_a_template_must_show"
 
 def shows_tools(tokenizer: ChatTokenizer) -> bool:
     """Whether the tokenizer's chat template writes the names of the tools that are offered."""
-    tool = {"type": "function", "function": {"name": _PROBE, "description": "", "parameters": {"type": "object"}}}
+    schema = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+    tool = {"type": "function", "function": {"name": _PROBE, "description": "", "parameters": schema}}
     dialogue = [{"role": "user", "content": "?"}]
     return _PROBE in tokenizer.apply_chat_template(dialogue, tools=[tool], add_generation_prompt=True, tokenize=False)
 

@@ -71,7 +71,7 @@ def train(
     Raises:
         UserError: a mistake in the recipe, tasks, model or run folder; nothing was loaded or overwritten before it.
     """
-    _quieten()
+    quieten()
     check_recipe(recipe.model_dump(exclude_none=True), trainer_fields=trainer_fields())
     resolve_model(recipe.model)
     newest = checkpoint.newest_complete(run) if resume else None
@@ -148,7 +148,7 @@ def build_trainer(
         failure_fn=granularity.failure,
         prompt_fn=granularity.prompt,
         rollout_func=None if args.use_vllm and recipe.granularity == "step" else granularity.rollout,
-        peft_config=_lora(recipe),
+        peft_config=lora_config(recipe),
         callbacks=[MetricsCallback(granularity.take_counts, partial(folder.append, "metrics.jsonl"), *sinks)],
         record_group=partial(folder.append, "trajectories/fission_groups.jsonl"),
     )
@@ -157,7 +157,7 @@ def build_trainer(
     return trainer
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Leaves the terminal to our own progress display."""
     disable_progress_bar()
     warnings.filterwarnings("ignore", message="You are using 'rollout_func'")  # pinned, and held by contract tests
@@ -171,7 +171,8 @@ def _comparable_environment(name: str) -> ComparableEnvironment:
     return environment
 
 
-def _lora(recipe: Recipe) -> LoraConfig | None:
+def lora_config(recipe: Recipe) -> LoraConfig | None:
+    """The adapters that a recipe trains, None where it trains all weights."""
     if recipe.lora is None:
         return None
     return LoraConfig(
