@@ -36,7 +36,7 @@ def main(recipe_path: str, *settings: str) -> None:
     measured = peak_bytes() - before
     gigabytes = [f"{value / 1e9:.2f}" for value in (estimate.peak, measured, before)]
     print(f"{recipe_path} {' '.join(settings)}")
-    print(f"sequences of up to {found.tokens} tokens; estimate {gigabytes[0]} GB, measured {gigabytes[1]} GB")
+    print(f"sequences of up to {found.work.tokens} tokens; estimate {gigabytes[0]} GB, measured {gigabytes[1]} GB")
     print(f"ratio {estimate.peak / measured:.2f}; before a model was loaded: {gigabytes[2]} GB")
 
 

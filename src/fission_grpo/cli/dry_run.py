@@ -15,7 +15,7 @@ _PARTS = {
     "optimizer": "optimizer",
     "update: gradients": "gradients",
     "update: activations": "activations",
-    "update: head": "head",
+    "update: working space": "working",
     "sampling: cache": "cache",
     "peak": "peak",
 }
@@ -64,8 +64,14 @@ def _updates(recipe: "Recipe", found: "DryRun") -> Table:
 def _memory(found: "DryRun") -> Table:
     size = found.size
     assert size is not None
-    title = f"Memory of one process, {size.parameters / 1e6:,.1f} million parameters, sequences of {found.tokens:,} tokens"
-    table = Table("", *(name for name in found.memory), title=title)
+    work = found.work
+    how = f"{work.device.upper()}, {'mixed precision' if work.mixed else 'float32'}"
+    how += ", activations recomputed" if work.checkpointing else ""
+    caption = (
+        f"One process, {size.parameters / 1e6:,.1f} million parameters, {how}. An update: {work.rows} rows of up to "
+        f"{work.tokens:,} tokens at once. Sampling: {work.decoded or 'by vLLM, not counted'}{' rows' * bool(work.decoded)}."
+    )
+    table = Table("", *found.memory, title="Memory", caption=caption)
     for title, name in _PARTS.items():
         style = "bold" if name == "peak" else ""
         table.add_row(title, *(_gigabytes(getattr(each, name)) for each in found.memory.values()), style=style)

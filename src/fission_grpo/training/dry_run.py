@@ -95,7 +95,7 @@ class DryRun:
     lengths: tuple[Lengths, ...]
     size: ModelSize | None
     memory: dict[str, MemoryEstimate]
-    tokens: int
+    work: Workload
     problems: tuple[str, ...]
 
 
@@ -130,7 +130,7 @@ def dry_run(recipe: Recipe, progress: Progress) -> DryRun:
         lengths=lengths,
         size=size,
         memory={} if config is None else _memory(recipe, config, work),
-        tokens=work.tokens,
+        work=work,
         problems=tuple(problems),
     )
 
@@ -254,6 +254,7 @@ def _workload(recipe: Recipe, args: FissionGRPOConfig, lengths: Sequence[Lengths
         decoded=0 if args.use_vllm else min(ROWS_DECODED, own_rows),
         mixed=bool(args.bf16 or args.fp16),
         checkpointing=bool(args.activation_checkpointing),
+        device="cpu" if args.use_cpu else "gpu",
     )
 
 

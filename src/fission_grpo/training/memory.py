@@ -5,7 +5,7 @@ float32, as the trainer holds them; under mixed precision the computation's own 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -19,7 +19,9 @@ CACHE_ROOM = 1.25
 ROWS_DECODED = 64
 """Rows that `TransformersPolicy` decodes together at most."""
 HEAD_TILE = (4096, 32_768)
-"""Positions x vocabulary that TRL's fused head computes at once, twice over: logits, and their gradient."""
+"""Positions x vocabulary that TRL's fused head computes at once."""
+TILES = {"gpu": 2, "cpu": 9}
+"""How many such tiles are alive in its backward pass: its kernel works in place, its torch code does not."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Workload:
         decoded: rows sampled together; 0 where vLLM samples.
         mixed: bf16 or fp16 computation.
         checkpointing: activations of a layer are recomputed in the backward pass.
+        device: where.
     """
 
     rows: int
@@ -60,23 +63,29 @@ class Workload:
     decoded: int
     mixed: bool
     checkpointing: bool
+    device: Literal["gpu", "cpu"] = "cpu"
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes by what they are for. Gradients, activations and head are alive in an update, the cache while sampling."""
+    """Bytes by what they are for.
+
+    Attributes:
+        gradients, activations, working: of an update; the last is what its backward pass needs beside, in head or layer.
+        cache: keys and values, while sampling.
+    """
 
     weights: int
     gradients: int
     optimizer: int
     activations: int
-    head: int
+    working: int
     cache: int
 
     @property
     def peak(self) -> int:
         """Most that is alive at once."""
-        return self.weights + self.optimizer + max(self.gradients + self.activations + self.head, self.cache)
+        return self.weights + self.optimizer + max(self.gradients + self.activations + self.working, self.cache)
 
 
 def model_size(config: PreTrainedConfig, lora: LoraConfig | None = None) -> ModelSize:
@@ -112,13 +121,14 @@ def estimate_memory(size: ModelSize, work: Workload) -> MemoryEstimate:
     stream = positions * size.hidden * FULL_BYTES  # the residual stream stays in float32
     layer = 6 * stream + positions * (6 * size.query + 4 * size.intermediate) * element
     activations = stream * size.layers + layer if work.checkpointing else layer * size.layers
-    tile = min(positions, HEAD_TILE[0]) * min(size.vocabulary, HEAD_TILE[1])
+    tile = min(positions, HEAD_TILE[0]) * min(size.vocabulary, HEAD_TILE[1]) * FULL_BYTES
+    head = TILES[work.device] * tile + size.vocabulary * size.hidden * FULL_BYTES  # and the gradient of its weights
     columns = int(work.tokens * CACHE_ROOM)
     return MemoryEstimate(
         weights=weights,
         gradients=size.trainable * FULL_BYTES,
         optimizer=size.trainable * FULL_BYTES * MOMENTS,
         activations=activations,
-        head=2 * tile * FULL_BYTES + 2 * stream,
+        working=max(head, layer),
         cache=work.decoded * columns * 2 * size.key_value * size.layers * element,
     )
