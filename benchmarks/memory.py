@@ -20,6 +20,10 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def no_progress(what: str, done: int, of: int) -> None:
+    """Says nothing."""
+
+
 def main(recipe_path: str, *settings: str) -> None:
     """Estimates, trains, compares."""
     configure_cpu()
@@ -28,7 +32,7 @@ def main(recipe_path: str, *settings: str) -> None:
     from fission_grpo.training.runs import train
 
     recipe = load_recipe(recipe_path, [*settings, "trainer.max_steps=2", 'trainer.save_strategy="no"'])
-    found = dry_run(recipe, lambda *_: None)
+    found = dry_run(recipe, no_progress)
     estimate = next(iter(found.memory.values()))
     before = peak_bytes()
     with tempfile.TemporaryDirectory() as folder:

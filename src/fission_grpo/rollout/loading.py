@@ -70,6 +70,20 @@ def resolve_model(name: str) -> str:
     )
 
 
+def places_of(name: str) -> tuple[str, str]:
+    """Where tokenizer and base model are: one place, but for a folder of PEFT adapters, which names its base.
+
+    Raises:
+        UserError: see `resolve_model`.
+    """
+    place = resolve_model(name)
+    adapters = Path(place, _ADAPTER_FILE)
+    if not adapters.is_file():
+        return place, place
+    base = resolve_model(_base_of(adapters))
+    return (place if Path(place, "tokenizer_config.json").is_file() else base), base
+
+
 def load_tokenizer(place: str) -> "PreTrainedTokenizerBase":
     """The tokenizer of a folder or hub name that `resolve_model` gave, with a padding token and a template that shows tools.
 
@@ -100,21 +114,19 @@ def load_policy_model(name: str, dtype: str = "float32") -> "tuple[PreTrainedMod
     Raises:
         UserError: see `resolve_model`; or the tokenizer has no chat template; or the hub does not have or give the model.
     """
-    place = resolve_model(name)
-    adapters = Path(place, _ADAPTER_FILE)
-    base = resolve_model(_base_of(adapters)) if adapters.is_file() else place
-    own_tokenizer = Path(place, "tokenizer_config.json").is_file() or place == base
-    tokenizer = load_tokenizer(place if own_tokenizer else base)
+    tokenizer_place, base = places_of(name)
+    tokenizer = load_tokenizer(tokenizer_place)
     from transformers import AutoModelForCausalLM
 
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
     except (OSError, ValueError) as error:
         raise _not_loaded(name, error) from error
-    if adapters.is_file():
+    folder = locate_model(name)
+    if Path(folder, _ADAPTER_FILE).is_file():
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, place, is_trainable=True)  # pyright: ignore[reportAssignmentType]
+        model = PeftModel.from_pretrained(model, folder, is_trainable=True)  # pyright: ignore[reportAssignmentType]
     return model, tokenizer
 
 

@@ -100,8 +100,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     dense = GgufConfig(dequantize=True)
     model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, quantization_config=dense)
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config  # it is dense now, and would be taken for quantised when loaded
+    vars(model.config).pop("quantization_config", None)  # it is dense now, and would be taken for quantised when loaded
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     try:

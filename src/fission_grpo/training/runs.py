@@ -13,6 +13,7 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.utils.logging import disable_progress_bar
 
 from fission_grpo.chat.template import ChatFormat
+from fission_grpo.chat.tool_template import shows_tools
 from fission_grpo.environments.base import ComparableEnvironment
 from fission_grpo.environments.registry import make_environment
 from fission_grpo.errors import UserError
@@ -129,6 +130,8 @@ def build_trainer(
 ) -> FissionGRPOTrainer:
     """The trainer of a recipe, at its granularity."""
     model, tokenizer = load_policy_model(recipe.model)
+    if not shows_tools(tokenizer):
+        raise UserError(without_tools(recipe.model))
     chat = ChatFormat(tokenizer)
     reward = CompositeReward(RewardSettings(**recipe.reward.model_dump()))
     environment = partial(_comparable_environment, recipe.environment)
@@ -155,6 +158,11 @@ def build_trainer(
     trainer.remove_callback(PrinterCallback)  # would print every log as a dictionary, into the progress display
     trainer.extra_state = lambda: {"logs": folder.offsets()}
     return trainer
+
+
+def without_tools(model: str) -> str:
+    """What is wrong with a model whose chat template leaves out tools."""
+    return f"model {model!r}: its chat template leaves out tools, so that the policy would never see what it may call"
 
 
 def quieten() -> None:

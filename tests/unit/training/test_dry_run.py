@@ -1,10 +1,13 @@
 """What a dry run finds out, without hub, GPU or weights. (Sizes of Qwen3 stand here as published in its configurations.)"""
 
+import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, Qwen3Config
 from typer.testing import CliRunner
 
@@ -15,7 +18,8 @@ from fission_grpo.errors import UserError
 from fission_grpo.recipe import load_recipe
 from fission_grpo.rewards.composite import CompositeReward, RewardSettings
 from fission_grpo.rollout.loading import load_policy_model, load_tokenizer, locate_model
-from fission_grpo.training.dry_run import BatchPlan, DryRun, Lengths, dry_run
+from fission_grpo.training.dry_run import BatchPlan, DryRun, dry_run
+from fission_grpo.training.lengths import Lengths
 from fission_grpo.training.memory import ModelSize, Workload, estimate_memory, model_size
 from fission_grpo.training.runs import tasks_of
 from fission_grpo.training.step import StepTasks
@@ -51,7 +55,7 @@ def same_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(*settings: str, recipe: str = "bfcl_quick") -> DryRun:
-    return dry_run(load_recipe(ROOT / "recipes" / f"{recipe}.yaml", settings), lambda *_: None)
+    return dry_run(load_recipe(ROOT / "recipes" / f"{recipe}.yaml", settings), Mock())
 
 
 @pytest.mark.parametrize(("size", "qwen3_folder"), [(size, size) for size in QWEN3], indirect=["qwen3_folder"])
@@ -119,7 +123,7 @@ def test_a_template_that_leaves_out_tools_is_a_problem(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("same_threads")
 def test_what_needs_no_model_is_shown_without_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fission_grpo.rollout.loading.hub_has", lambda _: False)
+    monkeypatch.setattr("fission_grpo.rollout.loading.hub_has", Mock(return_value=False))
     command = ["train", str(ROOT / "recipes" / "bfcl_qwen3_8b.yaml"), "tasks.train.generate.count=20", "--dry-run"]
     result = CliRunner().invoke(app, command, env={"COLUMNS": "160"})
     assert result.exit_code == 1
@@ -197,3 +201,13 @@ def test_what_makes_it_smaller() -> None:
     mixed = estimate_memory(size, Workload(2, 100, 4, mixed=True, checkpointing=False))
     assert mixed.cache == plain.cache / 2
     assert mixed.weights == 1.5 * plain.weights
+
+
+def test_a_folder_of_adapters(tmp_path: Path) -> None:
+    base, tokenizer = load_policy_model("bundled")
+    get_peft_model(base, LoraConfig(target_modules=["q_proj"])).save_pretrained(str(tmp_path))
+    settings = json.loads((tmp_path / "adapter_config.json").read_text())
+    (tmp_path / "adapter_config.json").write_text(json.dumps({**settings, "base_model_name_or_path": "bundled"}))
+    tokenizer.save_pretrained(tmp_path)
+    found = run(f"model={tmp_path}", "tasks.train.generate.count=20")
+    assert (found.problems, len(found.lengths)) == ((), 3)
