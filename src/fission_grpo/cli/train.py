@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
     from fission_grpo.recipe import Recipe
 
 RUNS = Path("runs")
+_COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 STOPPED = 130
 """Exit status of a command that was stopped by Ctrl-C, as shells have it."""
 
@@ -20,6 +22,9 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="A recipe (YAML); `recipes/` holds some to copy.")],
     settings: Annotated[list[str] | None, typer.Argument(help="`key.sub=value` settings that win over the recipe.")] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder; default: runs/RECIPE, numbered.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything but the weights: recipe, tasks, token lengths, memory.")
+    ] = False,
 ) -> None:
     """Train one run from a recipe.
 
@@ -28,6 +33,9 @@ def train(
     from fission_grpo.recipe import load_recipe
 
     resolved = load_recipe(recipe, settings or ())
+    if dry_run:
+        _dry_run(resolved)
+        return
     folder = run or free_folder(RUNS / recipe.stem)
     _train(resolved, folder, resume=False)
 
@@ -59,6 +67,22 @@ def interruptible(console: Console, advice: str) -> Generator[None]:
     except KeyboardInterrupt:
         console.print(f"\nstopped; {advice}", highlight=False, soft_wrap=True)
         raise typer.Exit(STOPPED) from None
+
+
+def _dry_run(recipe: "Recipe") -> None:
+    from fission_grpo.cli.dry_run import show_dry_run
+    from fission_grpo.rollout.cpu import configure_cpu
+
+    console = Console()
+    configure_cpu()
+    with console.status("Loading torch"):
+        from fission_grpo.training.dry_run import dry_run
+    with Progress(*_COLUMNS, console=console) as progress:
+        bar = progress.add_task("")
+        found = dry_run(recipe, lambda what, done, of: progress.update(bar, description=what, completed=done, total=of))
+    show_dry_run(console, recipe, found)
+    if found.problems:
+        raise typer.Exit(1)
 
 
 def _train(recipe: "Recipe", run: Path, *, resume: bool) -> None:

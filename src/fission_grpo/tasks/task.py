@@ -100,7 +100,8 @@ def load_tasks(path: Path | str) -> list[Task]:
         raise UserError(f"task file {path}: no such file; `fission tasks generate --out {path.parent}` writes one")
     tasks: list[Task] = []
     seen: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    # Not `splitlines`: it also breaks at characters that may stand inside a JSON string, such as U+2028.
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
             continue
         try:

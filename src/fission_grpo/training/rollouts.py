@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from fission_grpo.chat.parsing import parse_message
 from fission_grpo.failures import Diagnosis, classify_step
-from fission_grpo.training.rows import messages_of, reference_of, tools_of
+from fission_grpo.tasks.rows import messages_of, reference_of, tools_of
 from fission_grpo.types import CorrectiveContext, Failure, FailureKind, Message, RecoveryTarget, Tool, Trajectory
 
 CONTEXT_COLUMN = "corrective_context"

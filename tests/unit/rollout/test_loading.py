@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -92,5 +93,13 @@ def test_a_tokenizer_without_chat_template(folder: Path) -> None:
 
 def test_a_name_that_the_hub_does_not_give(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match="'nobody/nothing': neither a folder here nor"):
+    with pytest.raises(UserError, match=r"'nobody/nothing': the hub cannot be reached.*\(model=FOLDER\)"):
+        load_policy_model("nobody/nothing")
+
+
+def test_a_name_that_the_hub_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers, so that what loading says is what is told."""
+    monkeypatch.setattr("fission_grpo.rollout.loading.hub_has", Mock(return_value=True))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match="'nobody/nothing': neither a folder here nor a model that could be loaded"):
         load_policy_model("nobody/nothing")

@@ -1,5 +1,6 @@
 """Task files: what is written is read back, and a broken line is named."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,12 @@ def test_round_trip_keeps_values_and_the_order_of_keys(tmp_path: Path):
     assert loaded == TASK
     assert list(loaded.turns[0].calls[0].arguments) == ["b", "a"]
     assert list(loaded.config["GorillaFileSystem"]) == ["z", "a"]
+
+
+def test_a_line_separator_inside_a_text_ends_no_line(tmp_path: Path):
+    task = replace(TASK, turns=(Turn(({"role": "user", "content": "a\u2028b\x85c"},)),))
+    save_tasks([task], tmp_path / "tasks.jsonl")
+    assert load_tasks(tmp_path / "tasks.jsonl") == [task]
 
 
 @pytest.mark.parametrize(

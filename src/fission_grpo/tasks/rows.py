@@ -20,7 +20,7 @@ def arrow_messages(messages: Sequence[Message]) -> list[Message]:
 
 
 def messages_of(row: Mapping[str, Any]) -> list[Message]:
-    """The `prompt` of a row as chat messages: Arrow's None fillings dropped, arguments read from JSON text.
+    """The `prompt` of a row as chat messages: Arrow's None fillings dropped (of calls too), arguments read from JSON text.
 
     >>> messages_of({"prompt": [{"role": "user", "content": "hi", "tool_calls": None}]})
     [{'role': 'user', 'content': 'hi'}]
@@ -88,7 +88,10 @@ def _with_arguments(message: Message, convert: Callable[[Any], Any]) -> Message:
     if not message.get("tool_calls"):
         return dict(message)
     calls = [
-        {**call, "function": {**call["function"], "arguments": convert(call["function"]["arguments"])}}
+        {
+            **{key: value for key, value in call.items() if value is not None},
+            "function": {**call["function"], "arguments": convert(call["function"]["arguments"])},
+        }
         for call in message["tool_calls"]
     ]
     return {**message, "tool_calls": calls}

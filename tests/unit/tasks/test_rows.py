@@ -6,7 +6,7 @@ import pytest
 from datasets import Dataset
 
 from fission_grpo.errors import UserError
-from fission_grpo.training.rows import arrow_messages, check_tools_of, messages_of, reference_of, tools_of
+from fission_grpo.tasks.rows import arrow_messages, check_tools_of, messages_of, reference_of, tools_of
 from fission_grpo.types import Message, ToolCall
 
 
