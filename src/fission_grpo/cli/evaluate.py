@@ -114,22 +114,23 @@ def bfcl(
 def _judge_results(root: Path, out: Path, console: Console) -> None:
     from fission_grpo.evaluation.bfcl.run import count_lines, save_scores, summarise_results
 
-    with _progress(console) as progress:
-        bar = progress.add_task("Judging", total=count_lines(root))
+    total = count_lines(root)
+    with interruptible(console, "nothing was written"), _progress(console) as progress:
+        bar = progress.add_task("Judging", total=total)
         summaries = summarise_results(root, lambda done: progress.update(bar, completed=done))
     save_scores(summaries, out)
     _show(summaries, out, console)
 
 
 def _show(summaries: "list[ModelSummary]", out: Path, console: Console, notes: list[str] | None = None) -> None:
-    from fission_grpo.reports.benchmark import notes_of, recovery_table, score_table, write_benchmark_report
+    from fission_grpo.reports.benchmark import write_benchmark_report
+    from fission_grpo.reports.benchmark_tables import notes_of, ranked, recovery_table, score_table
 
-    report = out / "report.html"
-    write_benchmark_report(summaries, report, notes or [])
-    console.print(score_table(summaries), "", recovery_table(summaries), "")
-    for note in [*(notes or []), *notes_of(summaries)]:
-        console.print(note, highlight=False, soft_wrap=True)
-    console.print(f"Report: {report}", highlight=False, soft_wrap=True)
+    best_first, report = ranked(summaries), out / "report.html"
+    write_benchmark_report(best_first, report, notes or [])
+    console.print("", score_table(best_first, console.width), "", recovery_table(best_first, console.width), "")
+    for line in [*(notes or []), *notes_of(best_first), f"Report: {report}"]:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _progress(console: Console) -> Progress:
