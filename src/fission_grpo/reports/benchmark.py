@@ -3,6 +3,7 @@
 What a result file or a folder's name holds is escaped by the template engine.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -131,7 +132,7 @@ def by_category(summaries: Sequence[ModelSummary]) -> Part:
         return _cell(row.ratio, metric, rate_interval(row.interval)) if records else None
 
     cells = [[[cell(summary, metric, category) for category in CATEGORIES] for metric in SLICED] for summary in summaries]
-    meaning = "All entries of a category. Brackets and bars as above."
+    meaning = "Entries of one category alone, with their 95% intervals."
     return Part("By category", meaning, _grids(summaries, "category", [title_of(name) for name in CATEGORIES], cells))
 
 
@@ -158,7 +159,7 @@ def _slice_grids(summaries: Sequence[ModelSummary], dimension: str, corner: str)
         [[_cell(found.get(value, Ratio()), metric) for value in values] for metric, found in _found(summary, dimension)]
         for summary in summaries
     ]
-    return _grids(summaries, corner, [value.replace("_", " ") for value in values], cells)
+    return _grids(summaries, corner, [_spaced(value) for value in values], cells)
 
 
 def _found(summary: ModelSummary, dimension: str) -> list[tuple[MetricDefinition, dict[str, Ratio]]]:
@@ -191,6 +192,11 @@ def _cell(ratio: Ratio, metric: MetricDefinition, interval: str = "") -> Cell:
     if ratio.value is None:
         return Cell("–", counts(ratio))
     return Cell(f"{ratio.value:.3f}", counts(ratio), interval, ratio.value, metric.better == "higher")
+
+
+def _spaced(value: str) -> str:
+    """A class or a kind in words, so that a narrow head can break: `TwitterAPI`, `not_found`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", value).replace("_", " ")
 
 
 def _head(metric: MetricDefinition) -> str:

@@ -53,8 +53,7 @@ def _panel(axis: Axes, rows: Sequence[SummaryRow], metric: MetricDefinition) -> 
         )  # fmt: skip
     axis.set_xlim(-0.02, 1.02)
     axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
-    arrow = "higher is better" if metric.better == "higher" else "lower is better"
-    axis.set_title(f"{metric.title}: {arrow}", fontsize=9.5, loc="left", fontweight="bold", color=INK)
+    axis.set_title(f"{metric.title} {metric.arrow}", fontsize=10, loc="left", fontweight="bold", color=INK)
     style(axis)
     axis.tick_params(axis="y", length=0, labelsize=8.5)
     axis.grid(visible=False, axis="y")

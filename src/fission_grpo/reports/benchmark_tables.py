@@ -138,12 +138,12 @@ def _notes(summary: ModelSummary) -> list[str]:
         absent = ", ".join(map(title_of, summary.absent_categories))
         notes.append(f"{absent} not played, and counted as 0 in the multi-turn score, as on the leaderboard.")
     if summary.missing:
-        notes.append(f"{summary.missing} entries are missing (infrastructure errors); they count nowhere.")
+        notes.append(f"entries missing after infrastructure errors: {summary.missing}; they count nowhere.")
     if summary.context_exceeded:
         of = len(summary.records)
-        notes.append(f"{summary.context_exceeded} of {of} entries outgrew the model's context, and count as wrong.")
+        notes.append(f"{summary.context_exceeded} of {of} entries outgrew the context of the model, and count as wrong.")
     if summary.faults:
-        notes.append(f"{summary.faults} entries could not be judged, and count nowhere.")
+        notes.append(f"entries that could not be judged: {summary.faults}; they count nowhere.")
     return notes
 
 
