@@ -46,7 +46,7 @@ def fold(name: str, width: int) -> list[str]:
     """A long name as lines, broken behind hyphens, underscores, slashes and spaces where it can be.
 
     >>> fold("meta-llama_Llama-4-Scout-17B", 12)
-    ['meta-', 'llama_Llama-', '4-Scout-17B']
+    ['meta-llama_', 'Llama-4-', 'Scout-17B']
     """
     pieces = re.findall(rf"[^-_/ ]{{1,{width - 1}}}[-_/ ]?|.", name)
     lines: list[str] = [""]
