@@ -1,5 +1,6 @@
 """`fission eval`: benchmarks, with recovery metrics."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -113,8 +114,7 @@ def bfcl(
 
     console = Console()
     if from_results is not None:
-        if model:
-            raise UserError(f"--model {model}: --from-results {from_results} plays no model; leave out one of the two")
+        _check_alone(from_results, {"--model": model, "--category": category, "--limit": limit, "--base-url": base_url})
         _judge_results(from_results, out or from_results, console)
         return
     options = Options(
@@ -158,6 +158,15 @@ def bfcl(
         console.print(f"[bold red]Missing: {summary.missing}[/] (infrastructure errors: {len(failures)})", highlight=False)
         console.print(f"See {run.out / 'failures.json'}; the same command plays only those.", markup=False, soft_wrap=True)
         raise typer.Exit(INCOMPLETE)
+
+
+def _check_alone(from_results: Path, others: Mapping[str, object]) -> None:
+    given = [name for name, value in others.items() if value]
+    if given:
+        raise UserError(
+            f"{', '.join(given)}: --from-results {from_results} plays nothing, and judges all that it finds; leave out one "
+            "or the other"
+        )
 
 
 def _judge_results(root: Path, out: Path, console: Console) -> None:

@@ -26,6 +26,8 @@ _GAP = 2
 _WIDE = 110
 """Columns of a terminal from which a rate stands beside its counts, not above them."""
 _LEAST_NAME = 12
+_FEW_SCENARIOS = 20
+"""Below so many, a bootstrap over scenarios says little; of one it says nothing."""
 
 
 def title_of(category: str) -> str:
@@ -137,6 +139,9 @@ def _notes(summary: ModelSummary) -> list[str]:
     if summary.absent_categories:
         absent = ", ".join(map(title_of, summary.absent_categories))
         notes.append(f"{absent} not played, and counted as 0 in the multi-turn score, as on the leaderboard.")
+    scenarios = len({record.scenario for record in summary.records})
+    if 0 < scenarios < _FEW_SCENARIOS:
+        notes.append(f"scenarios played: {scenarios}; intervals over so few are too narrow.")
     if summary.missing:
         notes.append(f"entries missing after infrastructure errors: {summary.missing}; they count nowhere.")
     if summary.context_exceeded:
