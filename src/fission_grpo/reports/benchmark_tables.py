@@ -141,7 +141,7 @@ def _notes(summary: ModelSummary) -> list[str]:
         notes.append(f"{absent} not played, and counted as 0 in the multi-turn score, as on the leaderboard.")
     scenarios = len({record.scenario for record in summary.records})
     if 0 < scenarios < _FEW_SCENARIOS:
-        notes.append(f"scenarios played: {scenarios}; intervals over so few are too narrow.")
+        notes.append(f"scenarios played: {scenarios}; intervals over so few are rough.")
     if summary.missing:
         notes.append(f"entries missing after infrastructure errors: {summary.missing}; they count nowhere.")
     if summary.context_exceeded:
