@@ -1,5 +1,6 @@
 """`fission eval`: benchmarks, with recovery metrics."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,12 +9,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fission_grpo.cli.train import interruptible
+from fission_grpo.errors import UserError
 
 if TYPE_CHECKING:
     from fission_grpo.evaluation.bfcl.summary import ModelSummary
 
 INCOMPLETE = 3
 """Exit status: some entries are missing, because the infrastructure failed; the same command completes them."""
+
+WHAT, SAMPLING, LOCAL, ENDPOINT, OUTPUT = "What to play", "Sampling", "A model in this process", "An endpoint", "Output"
 
 app = typer.Typer(help="Play benchmarks, and say how a model recovers from its errors.", no_args_is_help=True)
 
@@ -25,49 +29,92 @@ def _group() -> None:
 
 @app.command()
 def bfcl(
-    model: Annotated[str, typer.Option(help="bundled, a folder, a name of the hub, or an endpoint's name for it.")] = "",
+    model: Annotated[
+        str, typer.Option(help="bundled, a folder, a name of the hub, or the endpoint's name for it.", rich_help_panel=WHAT)
+    ] = "",
     from_results: Annotated[
-        Path | None, typer.Option(help="Judge result files of bfcl-eval instead: a folder with those of any models.")
+        Path | None,
+        typer.Option(
+            help="Play nothing: judge result files of bfcl-eval, of any models, anywhere below this folder.",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     category: Annotated[
-        list[str] | None, typer.Option(help="base, miss_func, miss_param, long_context; repeat it; default: all four.")
+        list[str] | None,
+        typer.Option(
+            help="base, miss_func, miss_param or long_context; give it again for more. Default: all four.",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Entries in all, spread evenly over the categories.")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="How often each entry is played.")] = 1,
-    temperature: Annotated[float, typer.Option(min=0.0, help="bfcl-eval's own is 0.001. At 1 recovery shows best.")] = 0.001,
-    seed: Annotated[int, typer.Option(help="Of all sampling here; endpoints may ignore it.")] = 0,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest message, in tokens; bfcl-eval's is 4096.")] = 4096,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="Entries in all, spread evenly over the categories. Default: all 800.", rich_help_panel=WHAT),
+    ] = None,
     format: Annotated[
-        str, typer.Option(help="auto, qwen-fc, prompting, template (local), tool-calls (endpoint): how to prompt and read.")
+        str,
+        typer.Option(
+            help="How to prompt and read: qwen-fc, prompting, template (local models), tool-calls (endpoints), or auto.",
+            rich_help_panel=WHAT,
+        ),
     ] = "auto",
-    backend: Annotated[str, typer.Option(help="transformers or vllm, for local models.")] = "transformers",
-    batch_size: Annotated[int, typer.Option(min=1, help="Entries played at once by a local model.")] = 16,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; default: a GPU where there is one.")] = None,
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    base_url: Annotated[
-        str | None, typer.Option(help="An OpenAI-compatible endpoint, e.g. http://localhost:8000/v1. Key: OPENAI_API_KEY.")
+    temperature: Annotated[
+        float, typer.Option(min=0.0, help="bfcl-eval's own is 0.001; recovery shows at 1.", rich_help_panel=SAMPLING)
+    ] = 0.001,
+    samples: Annotated[int, typer.Option(min=1, help="How often each entry is played.", rich_help_panel=SAMPLING)] = 1,
+    max_new_tokens: Annotated[
+        int, typer.Option(min=1, help="Longest message, in tokens; bfcl-eval's is 4096.", rich_help_panel=SAMPLING)
+    ] = 4096,
+    seed: Annotated[
+        int, typer.Option(help="Of all that is drawn here; an endpoint may ignore it.", rich_help_panel=SAMPLING)
+    ] = 0,
+    backend: Annotated[str, typer.Option(help="transformers or vllm.", rich_help_panel=LOCAL)] = "transformers",
+    batch_size: Annotated[int, typer.Option(min=1, help="Entries played at once.", rich_help_panel=LOCAL)] = 16,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1 ... Default: a GPU where there is one.", rich_help_panel=LOCAL)
     ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests under way at an endpoint.")] = 16,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that one request may take.")] = 600.0,
-    retries: Annotated[int, typer.Option(min=0, help="Further tries of a failed request, with growing waits.")] = 6,
-    out: Annotated[Path | None, typer.Option(help="Folder; default: runs/eval/bfcl-MODEL. The same folder goes on.")] = None,
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.", rich_help_panel=LOCAL)] = "auto",
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            help="An OpenAI-compatible endpoint, e.g. http://localhost:8000/v1. Its key: OPENAI_API_KEY.",
+            rich_help_panel=ENDPOINT,
+        ),
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests under way at a time.", rich_help_panel=ENDPOINT)] = 16,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds that one request may take.", rich_help_panel=ENDPOINT)
+    ] = 600.0,
+    retries: Annotated[
+        int, typer.Option(min=0, help="Further tries of a failed request, with growing waits.", rich_help_panel=ENDPOINT)
+    ] = 6,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder. Default: runs/eval/bfcl-MODEL, or that of --from-results. A second call goes on in it.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
 ) -> None:
     """BFCL v4 Multi-Turn: official scores, and how the model recovers.
 
-    Prompts, decoding and scores are bfcl-eval's; the result files are in its format. A second call with the same folder
-    plays only what is missing.
+    Prompts, decoding and scores are bfcl-eval's, and so is the format of the result files. A second call with the same
+    folder plays only what is missing. Exit status: 0 done, 2 a mistake in the command, 3 entries are missing because the
+    infrastructure failed, 130 stopped.
 
     Example: fission eval bfcl --model Qwen/Qwen3-1.7B --limit 20
 
-    Example: fission eval bfcl --model Qwen/Qwen3-8B --base-url http://localhost:8000/v1 --samples 4 --temperature 1
+    Example: fission eval bfcl --model NAME --base-url http://localhost:8000/v1
 
-    Example: fission eval bfcl --from-results result/
+    Example: fission eval bfcl --model Qwen/Qwen3-1.7B --samples 4 --temperature 1
+
+    Example: fission eval bfcl --from-results result/ --out report/
     """
     from fission_grpo.evaluation.bfcl.options import Options, check_options, plan
     from fission_grpo.evaluation.bfcl.run import open_folder, play_all, save_failures, summarise_run
 
     console = Console()
     if from_results is not None:
+        _check_alone(from_results, {"--model": model, "--category": category, "--limit": limit, "--base-url": base_url})
         _judge_results(from_results, out or from_results, console)
         return
     options = Options(
@@ -94,42 +141,54 @@ def bfcl(
         with console.status("Loading the model"):
             run = plan(options)
         open_folder(run)
-        console.print(f"Folder: {run.out}; format: {run.handler.name}", highlight=False, soft_wrap=True)
+        console.print(f"Folder: {run.out}; format: {run.handler.name}", highlight=False, markup=False, soft_wrap=True)
         with _progress(console) as progress:
             bar = progress.add_task("Playing", total=len(run.entries) * samples)
             failures = play_all(run, lambda done: progress.update(bar, completed=done))
             bar = progress.add_task("Judging", total=len(run.entries) * samples)
             summary = summarise_run(run, lambda done: progress.update(bar, completed=done))
         save_failures(run, failures)
-    _show([summary], run.out, console, [f"Temperature {temperature:g}, {samples} sample(s) of {len(run.entries)} entries."])
+    _show(
+        [summary],
+        run.out,
+        console,
+        [f"Temperature {temperature:g}; entries: {len(run.entries)}, samples of each: {samples}."],
+    )
     if failures or summary.missing:
-        console.print(
-            f"[bold red]{summary.missing} entries are missing[/] ({len(failures)} infrastructure errors, see "
-            f"{run.out / 'failures.json'}); the same command plays only those.",
-            soft_wrap=True,
-        )
+        console.print(f"[bold red]Missing: {summary.missing}[/] (infrastructure errors: {len(failures)})", highlight=False)
+        console.print(f"See {run.out / 'failures.json'}; the same command plays only those.", markup=False, soft_wrap=True)
         raise typer.Exit(INCOMPLETE)
+
+
+def _check_alone(from_results: Path, others: Mapping[str, object]) -> None:
+    given = [name for name, value in others.items() if value]
+    if given:
+        raise UserError(
+            f"{', '.join(given)}: --from-results {from_results} plays nothing, and judges all that it finds; leave out one "
+            "or the other"
+        )
 
 
 def _judge_results(root: Path, out: Path, console: Console) -> None:
     from fission_grpo.evaluation.bfcl.run import count_lines, save_scores, summarise_results
 
-    with _progress(console) as progress:
-        bar = progress.add_task("Judging", total=count_lines(root))
+    total = count_lines(root)
+    with interruptible(console, "nothing was written"), _progress(console) as progress:
+        bar = progress.add_task("Judging", total=total)
         summaries = summarise_results(root, lambda done: progress.update(bar, completed=done))
     save_scores(summaries, out)
     _show(summaries, out, console)
 
 
 def _show(summaries: "list[ModelSummary]", out: Path, console: Console, notes: list[str] | None = None) -> None:
-    from fission_grpo.reports.benchmark import notes_of, recovery_table, score_table, write_benchmark_report
+    from fission_grpo.reports.benchmark import write_benchmark_report
+    from fission_grpo.reports.benchmark_tables import notes_of, ranked, recovery_table, score_table
 
-    report = out / "report.html"
-    write_benchmark_report(summaries, report, notes or [])
-    console.print(score_table(summaries), "", recovery_table(summaries), "")
-    for note in [*(notes or []), *notes_of(summaries)]:
-        console.print(note, highlight=False, soft_wrap=True)
-    console.print(f"Report: {report}", highlight=False, soft_wrap=True)
+    best_first, report = ranked(summaries), out / "report.html"
+    write_benchmark_report(best_first, report, notes or [])
+    console.print("", score_table(best_first, console.width), "", recovery_table(best_first, console.width), "")
+    for line in [*(notes or []), *notes_of(best_first), f"Report: {report}"]:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _progress(console: Console) -> Progress:

@@ -1,82 +1,70 @@
-"""The report of a benchmark: a table for the terminal, and one HTML file with tables and pictures."""
+"""The report of a benchmark: one HTML file that needs nothing else.
 
+What a result file or a folder's name holds is escaped by the template engine.
+"""
+
+import re
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from rich.table import Table
 
 from fission_grpo.environments.bfcl import CATEGORIES
 from fission_grpo.evaluation.bfcl.records import ACCURACY, BY_CLASS, BY_KIND
-from fission_grpo.evaluation.bfcl.summary import RECOVERY, ModelSummary
+from fission_grpo.evaluation.bfcl.summary import ModelSummary
 from fission_grpo.evaluation.metrics import Ratio
-from fission_grpo.reports.benchmark_plots import recovery_overview, slice_bars
-from fission_grpo.reports.definitions import METRICS, MetricDefinition
-
-SHOWN = tuple(metric for metric in METRICS if metric.key in RECOVERY)
-SLICED = tuple(metric for metric in METRICS if metric.key in ("recovery_rate_turn", "recovery_rate_call", "repeat_rate"))
-_SLICES = (
-    (BY_CLASS, "By API class", "Erred calls by the class of the tool called; turns by the first call that erred in them."),
-    (BY_KIND, "By kind of error", "Erred calls by what the environment's text says; turns by the first of their errors."),
+from fission_grpo.reports.benchmark_plots import recovery_overview
+from fission_grpo.reports.benchmark_tables import (
+    SHOWN,
+    counts,
+    notes_of,
+    percent,
+    percent_interval,
+    rate_interval,
+    title_of,
 )
+from fission_grpo.reports.definitions import MetricDefinition
+
+SLICED = tuple(metric for metric in SHOWN if metric.key in ("recovery_rate_turn", "recovery_rate_call", "repeat_rate"))
+"""What is also shown by category, by API class and by kind of error."""
 
 
-def title_of(category: str) -> str:
-    """A category as a heading: `multi_turn_miss_func` -> `miss func`."""
-    return category.removeprefix("multi_turn_").replace("_", " ")
+@dataclass(frozen=True)
+class Cell:
+    """One figure of a table.
+
+    Attributes:
+        share: length of the bar under it, 0 to 1; None where there is nothing to draw.
+        good: whether a long bar is a good one.
+    """
+
+    text: str
+    counts: str = ""
+    interval: str = ""
+    share: float | None = None
+    good: bool = True
 
 
-def score_table(summaries: Sequence[ModelSummary]) -> Table:
-    """Accuracy by category, for a terminal."""
-    table = Table(header_style="bold", show_edge=False, pad_edge=False)
-    for name in ("model", "multi-turn"):
-        table.add_column(name, justify="left" if name == "model" else "right", overflow="fold")
-    for category in CATEGORIES:
-        table.add_column(title_of(category), justify="right")
-    for summary in summaries:
-        mean, interval = summary.overall
-        cells = [_percent(cell.ratio) if cell else "[red]not played[/]" for cell in _accuracy_cells(summary)]
-        shown = f"{100 * mean:.2f} [dim]{_interval(interval.low, interval.high)}[/]"
-        table.add_row(summary.model, shown, *cells)
-    return table
+@dataclass(frozen=True)
+class Grid:
+    """A table: rows with a label and a cell under each head; None where nothing was played."""
+
+    corner: str
+    heads: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[Cell | None]]]
+    title: str = ""
 
 
-def recovery_table(summaries: Sequence[ModelSummary]) -> Table:
-    """Recovery metrics, for a terminal."""
-    table = Table(header_style="bold", show_edge=False, pad_edge=False)
-    table.add_column("")
-    for summary in summaries:
-        table.add_column(summary.model, justify="right", overflow="fold")
-    rows = [summary.rows(summary.records, [metric.key for metric in SHOWN]) for summary in summaries]
-    for place, metric in enumerate(SHOWN):
-        cells = [f"{of_model[place].ratio} [dim]\\{of_model[place].interval}[/]" for of_model in rows]
-        table.add_row(f"{metric.title} [dim]{metric.arrow}[/]", *cells)
-    return table
+@dataclass(frozen=True)
+class Part:
+    """A section with the same figures by something."""
 
-
-def notes_of(summaries: Sequence[ModelSummary]) -> list[str]:
-    """What a reader must know before believing the figures."""
-    notes: list[str] = []
-    for summary in summaries:
-        if summary.absent_categories:
-            absent = ", ".join(map(title_of, summary.absent_categories))
-            notes.append(
-                f"{summary.model}: {absent} not played, and counted as 0 in the multi-turn score, as on the leaderboard."
-            )
-        if summary.missing:
-            notes.append(
-                f"{summary.model}: {summary.missing} entries are missing (infrastructure errors); they count nowhere."
-            )
-        if summary.context_exceeded:
-            notes.append(
-                f"{summary.model}: {summary.context_exceeded} of {len(summary.records)} entries outgrew the model's "
-                "context, and count as wrong."
-            )
-        if summary.faults:
-            notes.append(f"{summary.model}: {summary.faults} entries could not be judged, and count nowhere.")
-    return notes
+    title: str
+    meaning: str
+    grids: Sequence[Grid]
 
 
 def write_benchmark_report(summaries: Sequence[ModelSummary], path: Path, notes: Sequence[str] = ()) -> None:
@@ -86,7 +74,11 @@ def write_benchmark_report(summaries: Sequence[ModelSummary], path: Path, notes:
 
 
 def render_benchmark(summaries: Sequence[ModelSummary], notes: Sequence[str] = ()) -> str:
-    """The report as HTML text. Whatever a result file holds is escaped by the template engine."""
+    """The report as HTML text, models in the order given.
+
+    Args:
+        notes: sentences on how the results were made.
+    """
     environment = Environment(
         loader=PackageLoader("fission_grpo.reports"),
         autoescape=True,
@@ -94,54 +86,118 @@ def render_benchmark(summaries: Sequence[ModelSummary], notes: Sequence[str] = (
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["title_of"] = title_of
     return environment.get_template("benchmark.html").render(
-        categories=CATEGORIES,
-        accuracy=[_accuracy_row(summary) for summary in summaries],
+        accuracy=accuracy_grid(summaries),
+        recovery=recovery_grid(summaries),
+        overview=Markup(recovery_overview(summaries, SLICED)),  # drawn by matplotlib, which escapes the text that it draws
+        parts=[by_category(summaries), by_class(summaries), by_kind(summaries)],
         metrics=SHOWN,
-        recovery=[
-            {"model": summary.model, "cells": summary.rows(summary.records, [metric.key for metric in SHOWN])}
-            for summary in summaries
-        ],
-        overview=Markup(recovery_overview(summaries)),  # drawn by matplotlib, which escapes the text that it draws
-        slices=[_slice(summaries, *part) for part in _SLICES],
         notes=[*notes, *notes_of(summaries)],
     )
 
 
-def _accuracy_cells(summary: ModelSummary) -> list[Any]:
-    return [summary.rows(records, [ACCURACY])[0] if records else None for records in summary.categories.values()]
+def accuracy_grid(summaries: Sequence[ModelSummary]) -> Grid:
+    """The multi-turn score and its four categories, in percent."""
+    rows: list[tuple[str, list[Cell | None]]] = []
+    for summary in summaries:
+        mean, interval = summary.overall
+        cells: list[Cell | None] = [Cell(f"{100 * mean:.2f}", interval=percent_interval(interval))]
+        for records in summary.categories.values():
+            ratio = summary.rows(records, [ACCURACY])[0].ratio
+            cells.append(Cell(percent(ratio), counts(ratio)) if records else None)
+        rows.append((summary.model, cells))
+    return Grid("model", ["multi-turn", *map(title_of, CATEGORIES)], rows)
 
 
-def _accuracy_row(summary: ModelSummary) -> dict[str, Any]:
-    mean, interval = summary.overall
-    cells = _accuracy_cells(summary)
-    return {"model": summary.model, "overall": mean, "interval": _interval(interval.low, interval.high), "cells": cells}
+def recovery_grid(summaries: Sequence[ModelSummary]) -> Grid:
+    """All recovery metrics of all entries."""
+    keys = [metric.key for metric in SHOWN]
+    rows = [
+        (
+            summary.model,
+            [_cell(row.ratio, metric, rate_interval(row.interval))
+             for metric, row in zip(SHOWN, summary.rows(summary.records, keys), strict=True)],
+        )
+        for summary in summaries
+    ]  # fmt: skip
+    return Grid("model", [_head(metric) for metric in SHOWN], rows)
 
 
-def _slice(summaries: Sequence[ModelSummary], dimension: str, title: str, meaning: str) -> dict[str, Any]:
-    return {
-        "dimension": "API class" if dimension == BY_CLASS else "kind of error",
-        "title": title,
-        "meaning": meaning,
-        "metrics": SLICED,
-        "figure": Markup(slice_bars(summaries, dimension)),
-        "rows": [row for summary in summaries for row in _slice_rows(summary, dimension, SLICED)],
-    }
+def by_category(summaries: Sequence[ModelSummary]) -> Part:
+    """Recovery in each of the four categories."""
+
+    def cell(summary: ModelSummary, metric: MetricDefinition, category: str) -> Cell | None:
+        records = summary.categories[category]
+        row = summary.rows(records, [metric.key])[0]
+        return _cell(row.ratio, metric, rate_interval(row.interval)) if records else None
+
+    cells = [[[cell(summary, metric, category) for category in CATEGORIES] for metric in SLICED] for summary in summaries]
+    meaning = "Entries of one category alone, with their 95% intervals."
+    return Part("By category", meaning, _grids(summaries, "category", [title_of(name) for name in CATEGORIES], cells))
 
 
-def _slice_rows(summary: ModelSummary, dimension: str, metrics: Sequence[MetricDefinition]) -> list[dict[str, Any]]:
-    by_metric = [summary.slices(dimension, metric.key) for metric in metrics]
-    values = list(dict.fromkeys(value for found in by_metric for value in found))
+def by_class(summaries: Sequence[ModelSummary]) -> Part:
+    """Recovery by the API that was called."""
+    meaning = "Erred calls by the class of the tool called; turns by the first call that erred in them."
+    return Part("By API class", meaning, _slice_grids(summaries, BY_CLASS, "API class"))
+
+
+def by_kind(summaries: Sequence[ModelSummary]) -> Part:
+    """Recovery by what the error says."""
+    meaning = "Erred calls by what the environment's text says; turns by the first of their errors."
+    return Part("By kind of error", meaning, _slice_grids(summaries, BY_KIND, "kind of error"))
+
+
+def _slice_grids(summaries: Sequence[ModelSummary], dimension: str, corner: str) -> list[Grid]:
+    """The most frequent value first, over all models."""
+    frequency: Counter[str] = Counter()
+    for summary in summaries:
+        erred = summary.slices(dimension, "repeat_rate")
+        frequency.update({value: ratio.denominator for value, ratio in erred.items()})
+    values = [value for value, count in frequency.most_common() if count]
+    cells = [
+        [[_cell(found.get(value, Ratio()), metric) for value in values] for metric, found in _found(summary, dimension)]
+        for summary in summaries
+    ]
+    return _grids(summaries, corner, [_spaced(value) for value in values], cells)
+
+
+def _found(summary: ModelSummary, dimension: str) -> list[tuple[MetricDefinition, dict[str, Ratio]]]:
+    return [(metric, summary.slices(dimension, metric.key)) for metric in SLICED]
+
+
+def _grids(
+    summaries: Sequence[ModelSummary],
+    corner: str,
+    values: Sequence[str],
+    cells: Sequence[Sequence[Sequence[Cell | None]]],
+) -> list[Grid]:
+    """A table a metric with a row a model; of one model a single table with a row a value.
+
+    Args:
+        cells: by model, metric and value.
+    """
+    if not values:
+        return []
+    heads = [_head(metric) for metric in SLICED]
+    if len(summaries) == 1:
+        return [Grid(corner, heads, [(value, [row[place] for row in cells[0]]) for place, value in enumerate(values)])]
     return [
-        {"model": summary.model, "value": value, "ratios": [found.get(value, Ratio()) for found in by_metric]}
-        for value in values
+        Grid("model", values, [(summary.model, rows[place]) for summary, rows in zip(summaries, cells, strict=True)], head)
+        for place, head in enumerate(heads)
     ]
 
 
-def _percent(ratio: Ratio) -> str:
-    return "-" if ratio.value is None else f"{100 * ratio.value:.2f} [dim]({ratio.numerator}/{ratio.denominator})[/]"
+def _cell(ratio: Ratio, metric: MetricDefinition, interval: str = "") -> Cell:
+    if ratio.value is None:
+        return Cell("–", counts(ratio))
+    return Cell(f"{ratio.value:.3f}", counts(ratio), interval, ratio.value, metric.better == "higher")
 
 
-def _interval(low: float, high: float) -> str:
-    return f"({100 * low:.1f} to {100 * high:.1f})"
+def _spaced(value: str) -> str:
+    """A class or a kind in words, so that a narrow head can break: `TwitterAPI`, `not_found`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", value).replace("_", " ")
+
+
+def _head(metric: MetricDefinition) -> str:
+    return f"{metric.title} {metric.arrow}"

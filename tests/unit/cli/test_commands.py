@@ -83,6 +83,19 @@ def test_report_writes_the_page_and_prints_the_table(tmp_path: Path) -> None:
     assert "hidden hazards solved" in text
 
 
+def test_judging_results_plays_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--model, --limit: --from-results .* plays nothing"):
+        invoke("eval", "bfcl", "--from-results", str(tmp_path), "--model", "bundled", "--limit", "3")
+    with pytest.raises(UserError, match="found no JSON files; expected"):
+        invoke("eval", "bfcl", "--from-results", str(tmp_path))
+
+
+def test_a_device_that_is_not_there_is_said_before_a_model_loads(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--device: found 'cud'.*take cpu"):
+        invoke("eval", "bfcl", "--model", "bundled", "--device", "cud", "--out", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_interrupting_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as exit_, interruptible(Console(), "`fission resume runs/a` continues"):
         raise KeyboardInterrupt

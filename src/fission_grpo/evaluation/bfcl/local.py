@@ -95,16 +95,15 @@ def load_transformers(model: str, capacity: int, device: str | None, dtype: str)
         device: by default a GPU where there is one.
 
     Raises:
-        UserError: no such model, or it has no chat template.
+        UserError: no such model or device, or the model has no chat template.
     """
-    import torch
-
     from fission_grpo.chat.template import ChatFormat
     from fission_grpo.rollout.loading import load_policy_model
     from fission_grpo.rollout.transformers_policy import TransformersPolicy
 
+    place = _device(device)
     loaded, tokenizer = load_policy_model(model, dtype)
-    loaded.to(cast(Any, device or ("cuda" if torch.cuda.is_available() else "cpu")))
+    loaded.to(cast(Any, place))
     chat, context = ChatFormat(tokenizer), context_of(loaded, tokenizer)
 
     def make_backend(decoding: Decoding) -> Backend:
@@ -120,6 +119,18 @@ def load_transformers(model: str, capacity: int, device: str | None, dtype: str)
         return PolicyBackend(policy, tokenizer, context, decoding, capacity)
 
     return LocalModel(tokenizer, make_backend)
+
+
+def _device(name: str | None) -> str:
+    import torch
+
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # an unknown name, a card that is not there, a torch without CUDA
+        raise UserError(f"--device: found {name!r}, which torch cannot use here; take cpu, or leave it out") from error
+    return name
 
 
 def context_of(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:

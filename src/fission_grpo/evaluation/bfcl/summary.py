@@ -70,6 +70,11 @@ class ModelSummary:
                 if records
             },
             "recovery": {row.metric: _cell(row) for row in self.rows(self.records, RECOVERY)},
+            "recovery_by_category": {
+                category: {row.metric: _cell(row) for row in self.rows(records, RECOVERY)}
+                for category, records in self.categories.items()
+                if records
+            },
             "slices": {
                 dimension: {
                     metric: {value: str(ratio) for value, ratio in self.slices(dimension, metric).items()}
