@@ -16,6 +16,9 @@ _MIN_ROOM = 64
 _TAIL = 8
 """Last tokens by which a stored prefix is looked up before it is compared as a whole."""
 
+_MIN_PART = 256
+"""A part of a stored prefix is used from so many tokens on: below, computing it anew costs little."""
+
 
 class BufferedLayer(DynamicLayer):
     """A `DynamicLayer` that writes into a buffer with room to spare, where its parent concatenates at every token.
@@ -135,11 +138,32 @@ class PrefixStore:
         self._lengths = sorted({length for length, _ in self._by_tail}, reverse=True)
 
     def find(self, ids: tuple[int, ...]) -> Prefix | None:
-        """The longest stored prefix of `ids` that leaves at least one token to be computed."""
+        """The longest stored prefix of `ids` that leaves at least one token to be computed.
+
+        Where no stored row is a prefix as a whole, the part of one that is: a dialogue that is rendered anew at every
+        message keeps its thousands of tokens of tools, though what was said last may read differently.
+        """
         for length in self._lengths:
             if length >= len(ids):
                 continue
             for prefix in self._by_tail.get((length, ids[max(0, length - _TAIL) : length]), ()):
                 if ids[:length] == prefix.ids:
                     return prefix
-        return None
+        return self._find_part(ids)
+
+    def _find_part(self, ids: tuple[int, ...]) -> Prefix | None:
+        stored = [prefix for prefixes in self._by_tail.values() for prefix in prefixes]
+        best = max(stored, key=lambda prefix: _shared(prefix.ids, ids), default=None)
+        length = min(_shared(best.ids, ids), len(ids) - 1) if best is not None else 0
+        if best is None or length < _MIN_PART:
+            return None
+        return Prefix(best.ids[:length], tuple((keys[:, :length], values[:, :length]) for keys, values in best.layers))
+
+
+def _shared(first: tuple[int, ...], second: tuple[int, ...]) -> int:
+    """How many tokens two sequences begin with in common. By halving, because tuples compare fast and loops do not."""
+    low, high = 0, min(len(first), len(second))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if first[:middle] == second[:middle] else (low, middle - 1)
+    return low

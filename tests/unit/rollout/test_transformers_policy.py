@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
+from fission_grpo.rollout import cache
 from fission_grpo.rollout.policy import Sampling
 from fission_grpo.rollout.transformers_policy import TransformersPolicy
 from fission_grpo.types import Completion, StopReason
@@ -164,6 +165,28 @@ def test_reused_prefixes_are_not_computed_again(model: PreTrainedModel, monkeypa
     widths.clear()
     policy.generate([[*prompt, *completion.ids, 9, 9]], GREEDY)
     assert widths[0] == len(prompt) + len(completion.ids) + 2
+
+
+def test_a_dialogue_that_reads_differently_at_its_end_keeps_its_beginning(
+    model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "_MIN_PART", 10)
+    beginning = random_prompts(1, longest=30)[0] * 5
+    prompts = [[*beginning, 7, 8, 9], [*beginning, 11]]
+    plain = [policy_on(model).generate([prompt], GREEDY)[0] for prompt in prompts]
+    policy, forward = policy_on(model), model.forward
+    widths: list[int] = []
+
+    def watched(**inputs: Any) -> Any:
+        widths.append(inputs["input_ids"].shape[1])
+        return forward(**inputs)
+
+    monkeypatch.setattr(model, "forward", watched)
+    with policy.reusing_prefixes():
+        assert policy.generate([prompts[0]], GREEDY)[0].ids == plain[0].ids
+        widths.clear()
+        assert policy.generate([prompts[1]], GREEDY)[0].ids == plain[1].ids
+    assert widths[0] == 1  # all but the last token is in common
 
 
 def test_a_model_with_sliding_windows(model: PreTrainedModel) -> None:
