@@ -147,6 +147,11 @@ def _notes(summary: ModelSummary) -> list[str]:
     if summary.context_exceeded:
         of = len(summary.records)
         notes.append(f"{summary.context_exceeded} of {of} entries outgrew the context of the model, and count as wrong.")
+    if summary.other_answers.numerator:
+        notes.append(
+            f"{counts(summary.other_answers)} logged answers to calls are not what this bfcl-eval answers: the results were "
+            "probably made with another version, whose scores may differ."
+        )
     if summary.faults:
         notes.append(f"entries that could not be judged: {summary.faults}; they count nowhere.")
     return notes
