@@ -12,6 +12,7 @@ from fission_grpo.cli.train import interruptible
 from fission_grpo.errors import UserError
 
 if TYPE_CHECKING:
+    from fission_grpo.evaluation.bfcl.options import Options
     from fission_grpo.evaluation.bfcl.summary import ModelSummary
 
 INCOMPLETE = 3
@@ -109,8 +110,7 @@ def bfcl(
 
     Example: fission eval bfcl --from-results result/ --out report/
     """
-    from fission_grpo.evaluation.bfcl.options import Options, check_options, plan
-    from fission_grpo.evaluation.bfcl.run import open_folder, play_all, save_failures, summarise_run
+    from fission_grpo.evaluation.bfcl.options import Options
 
     console = Console()
     if from_results is not None:
@@ -136,24 +136,28 @@ def bfcl(
         retries=retries,
         out=out,
     )
-    check_options(options)
     with interruptible(console, "the same command goes on where it stopped"):
-        with console.status("Loading the model"):
-            run = plan(options)
-        open_folder(run)
-        console.print(f"Folder: {run.out}; format: {run.handler.name}", highlight=False, markup=False, soft_wrap=True)
-        with _progress(console) as progress:
-            bar = progress.add_task("Playing", total=len(run.entries) * samples)
-            failures = play_all(run, lambda done: progress.update(bar, completed=done))
-            bar = progress.add_task("Judging", total=len(run.entries) * samples)
-            summary = summarise_run(run, lambda done: progress.update(bar, completed=done))
-        save_failures(run, failures)
-    _show(
-        [summary],
-        run.out,
-        console,
-        [f"Temperature {temperature:g}; entries: {len(run.entries)}, samples of each: {samples}."],
-    )
+        _play(options, console)
+
+
+def _play(options: "Options", console: Console) -> None:
+    from fission_grpo.evaluation.bfcl.options import check_options, plan
+    from fission_grpo.evaluation.bfcl.run import open_folder, play_all, save_failures, summarise_run
+
+    check_options(options)
+    with console.status("Loading the model"):
+        run = plan(options)
+    open_folder(run)
+    console.print(f"Folder: {run.out}; format: {run.handler.name}", highlight=False, markup=False, soft_wrap=True)
+    total = len(run.entries) * options.samples
+    with _progress(console) as progress:
+        bar = progress.add_task("Playing", total=total)
+        failures = play_all(run, lambda done: progress.update(bar, completed=done))
+        bar = progress.add_task("Judging", total=total)
+        summary = summarise_run(run, lambda done: progress.update(bar, completed=done))
+    save_failures(run, failures)
+    played = f"Temperature {options.temperature:g}; entries: {len(run.entries)}, samples of each: {options.samples}."
+    _show([summary], run.out, console, [played])
     if failures or summary.missing:
         console.print(f"[bold red]Missing: {summary.missing}[/] (infrastructure errors: {len(failures)})", highlight=False)
         console.print(f"See {run.out / 'failures.json'}; the same command plays only those.", markup=False, soft_wrap=True)
