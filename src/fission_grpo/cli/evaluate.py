@@ -35,7 +35,7 @@ def bfcl(
     limit: Annotated[int | None, typer.Option(help="Entries in all, spread evenly over the categories.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="How often each entry is played.")] = 1,
     temperature: Annotated[float, typer.Option(min=0.0, help="bfcl-eval's own is 0.001. At 1 recovery shows best.")] = 0.001,
-    seed: Annotated[int, typer.Option(help="Of all sampling here; endpoints may ignore it.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of all sampling here; endpoints may ignore it.")] = 0,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest message, in tokens; bfcl-eval's is 4096.")] = 4096,
     format: Annotated[
         str, typer.Option(help="auto, qwen-fc, prompting, template (local), tool-calls (endpoint): how to prompt and read.")
@@ -48,7 +48,7 @@ def bfcl(
         str | None, typer.Option(help="An OpenAI-compatible endpoint, e.g. http://localhost:8000/v1. Key: OPENAI_API_KEY.")
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Requests under way at an endpoint.")] = 16,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that one request may take.")] = 600.0,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds of silence before a request is given up.")] = 600.0,
     retries: Annotated[int, typer.Option(min=0, help="Further tries of a failed request, with growing waits.")] = 6,
     out: Annotated[Path | None, typer.Option(help="Folder; default: runs/eval/bfcl-MODEL. The same folder goes on.")] = None,
 ) -> None:
