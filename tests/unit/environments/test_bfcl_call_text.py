@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from fission_grpo.environments.bfcl import BFCLEnvironment, official_tasks
 from fission_grpo.environments.bfcl.call_text import instance_prefix, read_call
-from fission_grpo.environments.bfcl.package import CLASSES
 from fission_grpo.tasks.task import Task, Turn
 from fission_grpo.types import ToolCall, ToolResult
 

@@ -147,8 +147,8 @@ class EndpointBackend:
 
     def _completion(self, answer: Any, text: str, calls: tuple[Mapping[str, Any], ...], started: float) -> Completion:
         usage = getattr(answer, "usage", None)  # some servers leave it out, or half of it
-        tokens = [getattr(usage, name, None) or 0 for name in ("prompt_tokens", "completion_tokens")]
-        return Completion(text, calls, *tokens, time.perf_counter() - started)
+        read, written = (getattr(usage, name, None) or 0 for name in ("prompt_tokens", "completion_tokens"))
+        return Completion(text, calls, read, written, time.perf_counter() - started)
 
     def _refusal(self, error: openai.APIStatusError) -> str:
         where = f"endpoint {self._settings.base_url}, model {self._settings.model!r}"
