@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(port: int) -> Iterator[str]:
+def serving(port: int) -> Generator[str]:
     """A server on the bundled policy; yields its base URL."""
     program = str(Path(sys.executable).with_name("transformers"))
     command = [program, "serve", locate_model("bundled"), "--port", str(port), "--host", "127.0.0.1", "--device", "cpu"]
