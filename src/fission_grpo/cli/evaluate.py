@@ -66,7 +66,10 @@ def bfcl(
         int, typer.Option(min=1, help="Longest message, in tokens; bfcl-eval's is 4096.", rich_help_panel=SAMPLING)
     ] = 4096,
     seed: Annotated[
-        int, typer.Option(help="Of all that is drawn here; an endpoint may ignore it.", rich_help_panel=SAMPLING)
+        int,
+        typer.Option(
+            min=0, max=2**31 - 1, help="Of all that is drawn here; an endpoint may ignore it.", rich_help_panel=SAMPLING
+        ),
     ] = 0,
     backend: Annotated[str, typer.Option(help="transformers or vllm.", rich_help_panel=LOCAL)] = "transformers",
     batch_size: Annotated[int, typer.Option(min=1, help="Entries played at once.", rich_help_panel=LOCAL)] = 16,
@@ -83,7 +86,7 @@ def bfcl(
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Requests under way at a time.", rich_help_panel=ENDPOINT)] = 16,
     timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds that one request may take.", rich_help_panel=ENDPOINT)
+        float, typer.Option(min=0.1, help="Seconds of silence before a request is given up.", rich_help_panel=ENDPOINT)
     ] = 600.0,
     retries: Annotated[
         int, typer.Option(min=0, help="Further tries of a failed request, with growing waits.", rich_help_panel=ENDPOINT)

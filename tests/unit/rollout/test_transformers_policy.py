@@ -224,3 +224,13 @@ def test_training_mode_comes_back(model: PreTrainedModel) -> None:
 
 def test_no_prompts(model: PreTrainedModel) -> None:
     assert policy_on(model).generate([], GREEDY) == []
+
+
+def test_prompt_and_completion_stay_within_the_context(model: PreTrainedModel) -> None:
+    policy = TransformersPolicy(model, pad_id=0, end_ids=[], context_tokens=20)
+    prompts = [*random_prompts(3, longest=12), [5] * 19]
+    completions = policy.generate(prompts, GREEDY)
+    assert [len(one.ids) for one in completions] == [min(12, 20 - len(prompt)) for prompt in prompts]
+    assert {one.stop_reason for one in completions} == {StopReason.LENGTH}
+    free = TransformersPolicy(model, pad_id=0, end_ids=[]).generate(prompts, GREEDY)
+    assert [one.ids == other.ids[: len(one.ids)] for one, other in zip(completions, free, strict=True)] == [True] * 4

@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NoReturn, cast
 
 from fission_grpo.environments.bfcl.executor import ERROR_PREFIX, REFUSED_NAMES, MethodTable, method_table
 from fission_grpo.types import ToolCall
@@ -48,6 +48,8 @@ def read_call(text: str, classes: tuple[str, ...], instance_prefix: str) -> Tool
         return _to_call(_parsed(with_instances), table, instances)
     except _Unreadable as error:
         return f"{ERROR_PREFIX}{error}"
+    except (MemoryError, RecursionError):  # parsing, reading and showing an expression all recurse
+        return f"{ERROR_PREFIX}too many nested parentheses"
 
 
 def instance_prefix(model: str, task_id: str) -> str:
@@ -69,16 +71,15 @@ def _refuse(text: str) -> None:
 
 
 def _parsed(text: str) -> ast.expr:
+    text = text.lstrip(" \t")  # so does `eval`
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python's advice on the text of a model is of no use to our user
             # Compiling runs nothing, and finds what parsing alone does not, such as a keyword given twice.
             compile(text, "<string>", "eval")
-            return ast.parse(text.lstrip(" \t"), "<string>", mode="eval").body
+            return ast.parse(text, "<string>", mode="eval").body
     except (SyntaxError, ValueError) as error:
         raise _Unreadable(str(error)) from None
-    except (MemoryError, RecursionError):
-        raise _Unreadable("too many nested parentheses") from None
 
 
 def _to_call(node: ast.expr, table: MethodTable, instances: Mapping[str, str]) -> ToolCall | str:
@@ -112,7 +113,7 @@ def _function_name(node: ast.expr, instances: Mapping[str, str]) -> str:
     raise _Unreadable(f"{ast.unparse(node)!r} is no function")
 
 
-def _undefined(node: ast.expr) -> str:
+def _undefined(node: ast.expr) -> NoReturn:
     while isinstance(node, ast.Attribute):
         node = node.value
     raise _Unreadable(f"name {ast.unparse(node)!r} is not defined")
@@ -142,8 +143,7 @@ def _value(node: ast.expr, table: MethodTable, instances: Mapping[str, str]) -> 
         case ast.Dict(keys=keys, values=values) if all(isinstance(key, ast.Constant) for key in keys):
             return {
                 _literal(key): _value(value, table, instances)
-                for key, value in zip(keys, values, strict=True)
-                if key is not None
+                for key, value in zip(cast(list[ast.Constant], keys), values, strict=True)
             }
         case ast.Name(id=name) if name not in _MODULES:
             raise _Unreadable(f"name {name!r} is not defined")
@@ -154,5 +154,5 @@ def _value(node: ast.expr, table: MethodTable, instances: Mapping[str, str]) -> 
 def _literal(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
-    except (ValueError, TypeError, MemoryError, RecursionError):
+    except (ValueError, TypeError):
         raise _Unreadable(f"{ast.unparse(node)!r} is no literal") from None

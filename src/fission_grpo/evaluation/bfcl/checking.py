@@ -9,7 +9,6 @@ import socket
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import TimeoutError as OutOfTime
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, cast
 
 from pebble import ProcessExpired, ProcessPool
@@ -75,15 +74,16 @@ def judge_all(jobs: Iterable[Job], processes: int | None = None, timeout: float 
         processes: by default one a core.
         timeout: seconds a result.
     """
-    workers = processes or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # Forked once from a process that has loaded neither torch nor threads: quick to start, and safe.
     context = multiprocessing.get_context(
         "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     )
-    with ProcessPool(workers, initializer=_cut_off, context=cast(Any, context)) as pool:
+    with ProcessPool(processes or cores, initializer=_cut_off, context=cast(Any, context)) as pool:
         waiting = list(jobs)
         chunks = [waiting[start : start + CHUNK] for start in range(0, len(waiting), CHUNK)]
-        results = cast(Any, pool.map(_judge_chunk, chunks, timeout=timeout * CHUNK)).result()
+        # A chunk has the time of one result, which is plenty: else one that hangs would hold up the others CHUNK times.
+        results = cast(Any, pool.map(_judge_chunk, chunks, timeout=timeout)).result()
         for chunk in chunks:
             try:
                 yield from cast(Sequence[Judged], next(results))
@@ -107,8 +107,11 @@ def _alone(pool: ProcessPool, job: Job, timeout: float) -> Judged:
 
 def _cut_off() -> None:
     """Takes the network away from a judging process: nothing that it executes has any business there."""
-    socket.socket = cast(Any, partial(_refused, "a judging process has no network"))
+    cast(Any, socket).socket = _NoSocket
 
 
-def _refused(sentence: str, *_: Any, **__: Any) -> None:
-    raise OSError(sentence)
+class _NoSocket(socket.socket):
+    """A class, because others derive from it (`ssl`)."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise OSError("a judging process has no network")

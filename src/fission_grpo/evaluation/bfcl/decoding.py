@@ -11,7 +11,7 @@ import json
 import operator
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 MAX_OPERAND = 10**12
@@ -20,7 +20,9 @@ MAX_EXPONENT = 64
 MAX_REPEATED = 10_000
 """Longest text or list that `'a' * n` may make."""
 
-_TOOL_CALL = re.compile(r"<tool_call>\n(.*?)\n</tool_call>", re.DOTALL)
+_OPENED, _CLOSED = "<tool_call>\n", "\n</tool_call>"
+_WIDE_FORMAT = re.compile(r"\d{5}|\*")
+"""In a `%` format: a field as wide as the memory, or one whose width is another value."""
 _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -57,12 +59,23 @@ def decode_tool_calls(text: str) -> list[str]:
 def extract_tool_calls(text: str) -> list[Any]:
     """The JSON between the tags; what is no JSON is dropped silently, as bfcl-eval does."""
     found: list[Any] = []
-    for match in _TOOL_CALL.findall(text):
+    for inside in _between_tags(text):
         try:
-            found.append(json.loads(match))
+            found.append(json.loads(inside))
         except (ValueError, RecursionError):
             continue
     return found
+
+
+def _between_tags(text: str) -> Iterator[str]:
+    """bfcl-eval's `<tool_call>\\n(.*?)\\n</tool_call>`, which takes quadratic time where tags are never closed."""
+    start = text.find(_OPENED)
+    while start >= 0:
+        end = text.find(_CLOSED, start + len(_OPENED))
+        if end < 0:
+            return
+        yield text[start + len(_OPENED) : end]
+        start = text.find(_OPENED, end + len(_CLOSED))
 
 
 def decode_function_calls(calls: Any) -> list[str]:
@@ -90,7 +103,7 @@ def decode_python_calls(text: str) -> list[str]:
     text = text if text.startswith("[") else "[" + text
     text = text if text.endswith("]") else text + "]"
     try:
-        body = _parsed(text.strip().strip("'"))
+        body = _expression(text.strip().strip("'"))
         nodes = [body] if isinstance(body, ast.Call) else cast(list[ast.expr], cast(Any, body).elts)
         calls = [_call(node) for node in nodes if _is_call(node)]
         return [f"{name}({_arguments(values)})" for call in calls for name, values in call.items()]
@@ -98,12 +111,6 @@ def decode_python_calls(text: str) -> list[str]:
         raise
     except (SyntaxError, AttributeError, TypeError, ValueError, IndexError, MemoryError, RecursionError) as error:
         raise DecodeError(str(error)) from None
-
-
-def _parsed(text: str) -> ast.expr:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python's advice on the text of a model is of no use to our user
-        return ast.parse(text, mode="eval").body
 
 
 def _texts(calls: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -115,6 +122,12 @@ def _texts(calls: Iterable[Mapping[str, Any]]) -> list[str]:
             arguments = json.loads(value) if type(value) is str else value
             texts.append(f"{name}({','.join(f'{key}={item!r}' for key, item in arguments.items())})")
     return texts
+
+
+def _expression(text: str) -> ast.expr:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python's advice on the text of a model is of no use to our user
+        return ast.parse(text, mode="eval").body
 
 
 def _is_call(node: ast.expr) -> bool:
@@ -187,6 +200,8 @@ def _check_size(operation: ast.operator, first: Any, second: Any) -> None:
     if isinstance(operation, ast.Mult) and len(numbers) == 1:
         length = len(first) if isinstance(second, int | float) else len(second)
         too_large = too_large or length * abs(numbers[0]) > MAX_REPEATED
+    if isinstance(operation, ast.Mod) and isinstance(first, str | bytes):
+        too_large = _WIDE_FORMAT.search(first if isinstance(first, str) else first.decode("latin-1")) is not None
     if too_large:
         raise DecodeError("arithmetic on numbers this large is refused")
 

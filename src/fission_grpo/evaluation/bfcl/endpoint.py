@@ -25,10 +25,12 @@ _CONTEXT_WORDS = (
     "context window",
     "maximum context",
     "max_model_len",
+    "context size",
     "too long",
-    "exceeds",
     "too many tokens",
 )
+CONNECT_TIMEOUT = 10.0
+"""Seconds to reach the endpoint at all: a server may think for minutes, but a network does not."""
 
 
 class _Garbage(Exception):
@@ -41,7 +43,7 @@ class EndpointSettings:
 
     Attributes:
         concurrency: requests under way at a time.
-        timeout: seconds that one request may take.
+        timeout: seconds without a byte of the answer after which a request is given up.
         retries: further tries of a request.
     """
 
@@ -62,7 +64,7 @@ class EndpointBackend:
         self._client = openai.OpenAI(
             base_url=settings.base_url,
             api_key=os.environ.get(API_KEY) or "none",
-            timeout=settings.timeout,
+            timeout=openai.Timeout(settings.timeout, connect=min(settings.timeout, CONNECT_TIMEOUT)),
             max_retries=settings.retries,
         )
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="endpoint")
@@ -106,13 +108,19 @@ class EndpointBackend:
         for attempt in range(self._settings.retries + 1):
             started = time.perf_counter()
             try:
-                ask = self._chat if request.messages else self._text
-                return ask(request, max_tokens, started)
+                return self._asked(request, max_tokens, started)
             except _Garbage:
                 if attempt == self._settings.retries:
                     raise
                 time.sleep(min(8.0, 0.5 * 2**attempt))
         raise AssertionError("unreachable")
+
+    def _asked(self, request: Request, max_tokens: int, started: float) -> Completion:
+        ask = self._chat if request.messages else self._text
+        try:
+            return ask(request, max_tokens, started)
+        except ValueError as error:  # the client lets through what it could not parse
+            raise _Garbage(f"the endpoint's answer is no JSON ({error})") from error
 
     def _text(self, request: Request, max_tokens: int, started: float) -> Completion:
         answer: Any = self._client.completions.create(
@@ -135,13 +143,12 @@ class EndpointBackend:
             **cast(Any, tools),
         )
         message: dict[str, Any] = _checked(lambda: cast(Any, answer.choices[0].message.model_dump(exclude_none=True)), dict)
-        calls = tuple(call for call in message.get("tool_calls", ()) if "function" in call)
-        return self._completion(answer, str(message.get("content", "")), calls, started)
+        return self._completion(answer, str(message.get("content", "")), _calls_of(message), started)
 
     def _completion(self, answer: Any, text: str, calls: tuple[Mapping[str, Any], ...], started: float) -> Completion:
-        usage = answer.usage  # some servers leave it out
-        tokens = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
-        return Completion(text, calls, *tokens, time.perf_counter() - started)
+        usage = getattr(answer, "usage", None)  # some servers leave it out, or half of it
+        read, written = (getattr(usage, name, None) or 0 for name in ("prompt_tokens", "completion_tokens"))
+        return Completion(text, calls, read, written, time.perf_counter() - started)
 
     def _refusal(self, error: openai.APIStatusError) -> str:
         where = f"endpoint {self._settings.base_url}, model {self._settings.model!r}"
@@ -158,6 +165,15 @@ def _checked(read: Any, expected: type = str) -> Any:
     if not isinstance(value, expected):
         raise _Garbage(f"the endpoint's answer holds {type(value).__name__} where a message should be")
     return value
+
+
+def _calls_of(message: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """The tool calls of a message. One without a name makes it garbage; arguments may be missing, which the model did."""
+    calls = [call for call in message.get("tool_calls", ()) if "function" in call]
+    for call in calls:
+        _checked(lambda function=call["function"]: function["name"])
+        call["function"].setdefault("arguments", None)
+    return tuple(calls)
 
 
 def _is_about_context(error: openai.BadRequestError) -> bool:

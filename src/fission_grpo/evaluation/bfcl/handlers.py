@@ -231,7 +231,7 @@ class ToolCalls(Handler):
         return decode_function_calls(response)
 
     def results(self, calls: Sequence[str], results: Sequence[str], reply: Reply) -> list[Message]:
-        ids = [call["id"] for call in reply.message["tool_calls"]]
+        ids = [call.get("id") for call in reply.message["tool_calls"]]
         return [{"role": "tool", "content": result, "tool_call_id": id_} for id_, result in zip(ids, results, strict=False)]
 
 

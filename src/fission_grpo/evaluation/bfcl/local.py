@@ -61,12 +61,14 @@ def choose_handler(name: str, tokenizer: Any) -> Handler:
             return Prompting(None if _writes_chatml(template) else template)
         case "template":
             return Template(template)
-        case "tool-calls":
-            raise UserError(
-                "--format tool-calls: it is for endpoints; add --base-url, or take qwen-fc, prompting or template"
-            )
         case _:
             raise UserError(f"--format: found {name!r}; allowed: {', '.join(FORMATS)}")
+
+
+def check_local_format(name: str) -> None:
+    """Refuses a format that only endpoints have, before a model is loaded."""
+    if name == "tool-calls":
+        raise UserError("--format tool-calls: it is for endpoints; add --base-url, or take qwen-fc, prompting or template")
 
 
 def choose_endpoint_handler(name: str, model: str) -> Handler:
@@ -135,7 +137,7 @@ def _device(name: str | None) -> str:
 
 def context_of(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
     """How many tokens a model reads and writes together."""
-    stated = getattr(model.config, "max_position_embeddings", None)
+    stated = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return int(stated or tokenizer.model_max_length)
 
 

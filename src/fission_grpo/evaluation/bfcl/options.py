@@ -10,7 +10,7 @@ from fission_grpo.errors import UserError
 from fission_grpo.evaluation.bfcl.backends import Backend, Decoding
 from fission_grpo.evaluation.bfcl.entries import choose_entries
 from fission_grpo.evaluation.bfcl.handlers import Handler
-from fission_grpo.evaluation.bfcl.local import FORMATS, choose_endpoint_handler, choose_handler
+from fission_grpo.evaluation.bfcl.local import FORMATS, check_local_format, choose_endpoint_handler, choose_handler
 from fission_grpo.evaluation.bfcl.run import Run, Settings
 from fission_grpo.rollout.loading import locate_model
 
@@ -59,6 +59,7 @@ def check_options(options: Options) -> None:
             raise UserError(f"{name}: found {value!r}; allowed: {', '.join(allowed)}")
     choose_entries(options.categories, options.limit)
     if options.base_url is None:
+        check_local_format(options.format)
         locate_model(options.model)
     elif not re.match(r"https?://", options.base_url):
         raise UserError(f"--base-url: found {options.base_url!r}; give one such as http://localhost:8000/v1")

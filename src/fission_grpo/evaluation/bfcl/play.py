@@ -79,7 +79,7 @@ class _Session:
             for key, outcome in self._backend.collect():
                 self._take(key, outcome)
             if self._failures_in_a_row >= PATIENCE * self._backend.capacity:
-                self.played.given_up = len(self._waiting)
+                self.played.given_up += len(self._waiting)
                 self._waiting.clear()
             self._fill()
 

@@ -6,6 +6,7 @@ finished: a killed run loses only the entries that it was playing.
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,8 @@ def find_result_folders(root: Path) -> list[ResultFolder]:
     """
     if not root.is_dir():
         raise UserError(f"--from-results {root}: no such folder; give one that holds <model>/{GROUP}/{next(iter(_NAMES))}")
-    found = sorted({path.parents[1] for path in root.rglob("*_result.json") if path.name in _NAMES})
+    files = [path for path in root.resolve().rglob("*_result.json") if path.name in _NAMES and path.parent.name == GROUP]
+    found = sorted({path.parents[1] for path in files})
     if not found:
         others = sorted({path.name for path in root.rglob("*_result.json")} | {path.name for path in root.rglob("*.json")})
         seen = ", ".join(others[:3]) or "no JSON files"
@@ -84,24 +86,39 @@ def find_result_folders(root: Path) -> list[ResultFolder]:
 def _lines(path: Path, mend: bool = False) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
-    text = path.read_text(encoding="utf-8")
-    if mend and text and not text.endswith("\n"):
-        text = text[: text.rfind("\n") + 1]
-        path.write_text(text, encoding="utf-8")
-    return [
-        _line(line, f"result file {path}, line {number}") for number, line in enumerate(text.splitlines(), 1) if line.strip()
+    if mend:
+        _cut_last_line(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"result file {path}: found bytes that are no text ({error}); expected JSON lines") from error
+    # Not `splitlines`: it splits at characters that a JSON text may hold.
+    lines = [
+        _line(line, f"result file {path}, line {number}") for number, line in enumerate(text.split("\n"), 1) if line.strip()
     ]
+    twice = [id_ for id_, count in Counter(str(line["id"]) for line in lines).items() if count > 1]
+    if twice:
+        raise UserError(f"result file {path}: entry {twice[0]} stands there more than once; remove all but one of its lines")
+    return lines
+
+
+def _cut_last_line(path: Path) -> None:
+    """Removes what stands behind the last line break."""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
 
 
 def _line(text: str, where: str) -> dict[str, Any]:
     try:
         line = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: not whole ({error}); remove the line, or fetch the file anew") from error
     if not isinstance(line, dict) or "id" not in line or "result" not in line:
         found = ", ".join(line) if isinstance(line, dict) else type(line).__name__
         raise UserError(f"{where}: found {found}; expected an object with id and result (BFCL v4)")
-    category = str(line["id"]).rpartition("_")[0]
-    if category not in CATEGORIES:
+    category, _, number = str(line["id"]).rpartition("_")
+    if category not in CATEGORIES or not number.isdecimal():
         raise UserError(f"{where}, field id: found {line['id']!r}; expected one such as 'multi_turn_base_17' (BFCL v4)")
     return line

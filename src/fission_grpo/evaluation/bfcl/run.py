@@ -6,7 +6,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -71,7 +71,7 @@ def open_folder(run: Run) -> None:
     """
     path = run.out / SETTINGS_FILE
     if path.is_file():
-        earlier = json.loads(path.read_text(encoding="utf-8"))
+        earlier = _earlier_settings(path)
         for name in (field.name for field in fields(Settings)):
             if earlier.get(name) != getattr(run.settings, name):
                 raise UserError(
@@ -81,6 +81,16 @@ def open_folder(run: Run) -> None:
         return
     run.out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(asdict(run.settings), indent=1) + "\n", encoding="utf-8")
+
+
+def _earlier_settings(path: Path) -> dict[str, Any]:
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not whole ({error}); give another folder") from error
+    if not isinstance(earlier, dict):
+        raise UserError(f"{path}: found {type(earlier).__name__}; expected the settings of a run as an object")
+    return cast(dict[str, Any], earlier)
 
 
 def play_all(run: Run, on_progress: OnProgress) -> dict[str, str]:
@@ -120,7 +130,7 @@ def summarise_run(run: Run, on_progress: OnProgress) -> ModelSummary:
     ]
     summary = _summary(run.settings.model, jobs, [line for _, line in lines], on_progress)
     missing = len(run.entries) * run.settings.samples - len(lines)
-    summary = ModelSummary(summary.model, summary.records, missing, summary.context_exceeded, summary.faults)
+    summary = replace(summary, missing=missing)
     save_records(summary.records, run.out / RECORDS_FILE)
     save_scores([summary], run.out)
     return summary
@@ -206,7 +216,7 @@ def _logged_steps(turn: dict[str, Any]) -> list[list[str]]:
 
 
 def _steps(turn: dict[str, Any]) -> list[list[dict[str, Any]]]:
-    return [step for name, step in turn.items() if name.startswith("step_")]
+    return [step for name, step in turn.items() if name.startswith("step_") and isinstance(step, list)]
 
 
 def _summary(model: str, jobs: Sequence[Job], lines: Sequence[Any], on_progress: OnProgress) -> ModelSummary:

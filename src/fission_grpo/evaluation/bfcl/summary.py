@@ -1,5 +1,6 @@
 """From judged entries to what is published: accuracy by category, the unweighted mean, recovery, each with its interval."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -63,7 +64,7 @@ class ModelSummary:
         mean, interval = self.overall
         return {
             "model": self.model,
-            "overall": {"accuracy": mean, "interval": [interval.low, interval.high], "absent": self.absent_categories},
+            "overall": {"accuracy": mean, "interval": _ends(interval), "absent": self.absent_categories},
             "categories": {
                 category: _cell(self.rows(records, [ACCURACY])[0])
                 for category, records in self.categories.items()
@@ -94,5 +95,10 @@ def _cell(row: SummaryRow) -> dict[str, object]:
         "value": row.ratio.value,
         "numerator": row.ratio.numerator,
         "denominator": row.ratio.denominator,
-        "interval": [row.interval.low, row.interval.high],
+        "interval": _ends(row.interval),
     }
+
+
+def _ends(interval: Interval) -> list[float] | None:
+    """NaN is no JSON."""
+    return None if math.isnan(interval.low) else [interval.low, interval.high]

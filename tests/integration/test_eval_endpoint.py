@@ -1,0 +1,113 @@
+"""`fission eval bfcl` on a real server: `transformers serve` with the bundled policy. No mock."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from fission_grpo.cli import app
+from fission_grpo.evaluation.bfcl.backends import Decoding, Outcome
+from fission_grpo.evaluation.bfcl.endpoint import EndpointBackend, EndpointSettings
+from fission_grpo.evaluation.bfcl.entries import load_entries
+from fission_grpo.evaluation.bfcl.handlers import Completion, Request, ToolCalls
+from fission_grpo.evaluation.bfcl.openai_tools import openai_tools
+from fission_grpo.rollout.loading import locate_model
+
+INCOMPLETE = 3
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(port: int) -> Generator[str]:
+    """A server on the bundled policy; yields its base URL."""
+    program = str(Path(sys.executable).with_name("transformers"))
+    command = [program, "serve", locate_model("bundled"), "--port", str(port), "--host", "127.0.0.1", "--device", "cpu"]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until_ready(server, port)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def wait_until_ready(server: "subprocess.Popen[bytes]", port: int, seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert server.poll() is None, "the server ended"
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.3)
+    raise AssertionError("the server did not start")
+
+
+def evaluate(url: str, out: Path, *more: str, limit: int = 1) -> Result:
+    command = ["eval", "bfcl", "--model", locate_model("bundled"), "--base-url", url, "--out", str(out)]
+    command += ["--category", "base", "--limit", str(limit), "--max-new-tokens", "8", "--concurrency", "2", *more]
+    return CliRunner().invoke(app, command, env={"COLUMNS": "160"})
+
+
+def results_in(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for file in sorted(out.rglob("*_result.json")) for line in file.read_text().splitlines()]
+
+
+def ask_for_a_call(url: str) -> Outcome:
+    """One message of the chat interface, long enough for a whole call: this server answers a call that was cut with an
+    internal error. A whole entry at that length takes minutes on a CPU."""
+    settings = EndpointSettings(url, locate_model("bundled"), concurrency=1, timeout=120.0, retries=0)
+    backend = EndpointBackend(settings, Decoding(0.001, max_new_tokens=96))
+    tools = openai_tools([function for function in load_entries("multi_turn_base")[0].functions if function["name"] == "ls"])
+    backend.submit(0, Request(messages=({"role": "user", "content": "List the files here."},), tools=tuple(tools)))
+    [(_, outcome)] = backend.collect()
+    backend.close()
+    return outcome
+
+
+@pytest.mark.slow
+def test_a_real_endpoint_by_both_interfaces_and_back_from_the_dead(tmp_path: Path) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/v1"
+    text = ("--format", "qwen-fc", "--retries", "0")
+
+    down = evaluate(url, tmp_path / "text", *text)
+    assert down.exit_code == INCOMPLETE, down.output
+    assert "1 entries are missing" in down.output
+    assert list(json.loads((tmp_path / "text" / "failures.json").read_text())) == ["sample-0/multi_turn_base_0"]
+    assert results_in(tmp_path / "text") == []
+
+    with serving(port):
+        back = evaluate(url, tmp_path / "text", *text)
+        assert back.exit_code == 0, back.output
+        answer = ask_for_a_call(url)
+    assert isinstance(answer, Completion), answer
+    assert answer.input_tokens > 0
+    assert answer.output_tokens > 0
+    assert [set(call) >= {"id", "function"} for call in answer.tool_calls] == [True] * max(1, len(answer.tool_calls))
+    assert isinstance(ToolCalls().read(answer).response, list)
+    assert not (tmp_path / "text" / "failures.json").exists()
+    [line] = finished = results_in(tmp_path / "text")
+    assert line["id"] == "multi_turn_base_0"
+    assert all(turn for turn in line["result"])
+    assert all(count > 0 for turn in line["input_token_count"] for count in turn)
+    assert (tmp_path / "text" / "report.html").is_file()
+
+    gone = evaluate(url, tmp_path / "text", *text, limit=2)
+    assert gone.exit_code == INCOMPLETE, gone.output
+    assert list(json.loads((tmp_path / "text" / "failures.json").read_text())) == ["sample-0/multi_turn_base_1"]
+    assert results_in(tmp_path / "text") == finished

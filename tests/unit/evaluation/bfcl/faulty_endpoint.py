@@ -1,0 +1,104 @@
+"""A small real HTTP server whose answers are scripted: each request takes the next one, the last is repeated."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+@dataclass
+class FaultyEndpoint:
+    """Attributes: `requests`, the bodies that came in."""
+
+    url: str
+    requests: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+
+def send(
+    body: str | bytes, status: int = 200, kind: str = "application/json", headers: Mapping[str, str] | None = None
+) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        content = body.encode() if isinstance(body, str) else body
+        handler.send_response(status)
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(content)), **(headers or {})}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    return answer
+
+
+def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:
+    return send(json.dumps({"error": {"message": message}}), status, headers=headers)
+
+
+def completion(text: str | None, usage: Any = None) -> Answer:
+    choice = {"index": 0, "text": text, "finish_reason": "stop"}
+    return send(json.dumps({"id": "1", "object": "text_completion", "choices": [choice], "usage": usage}))
+
+
+def chat(message: Any) -> Answer:
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return send(json.dumps({"id": "1", "object": "chat.completion", "choices": [choice]}))
+
+
+def cut(handler: BaseHTTPRequestHandler) -> None:
+    """Promises a long answer, and hangs up in the middle of it."""
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b'{"choices": [{"te')
+    handler.close_connection = True
+
+
+def hang_up(handler: BaseHTTPRequestHandler) -> None:
+    """Closes the connection without a word."""
+    handler.close_connection = True
+
+
+def late(seconds: float, then: Answer) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(seconds)
+        then(handler)
+
+    return answer
+
+
+@contextmanager
+def faulty_endpoint(answers: Sequence[Answer]) -> Generator[FaultyEndpoint]:
+    endpoint = FaultyEndpoint("")
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            with lock:
+                answer = answers[min(len(endpoint.requests), len(answers) - 1)]
+                endpoint.requests.append(body)
+            try:
+                answer(self)
+            except BrokenPipeError:
+                self.close_connection = True
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    endpoint.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield endpoint
+    finally:
+        server.shutdown()
+        server.server_close()
