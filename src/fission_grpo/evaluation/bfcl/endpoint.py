@@ -84,13 +84,11 @@ class EndpointBackend:
     def _answer(self, request: Request) -> Outcome:
         try:
             return self._within_context(request)
-        except openai.BadRequestError as error:
-            return (
-                ContextExceeded(_first_line(error)) if _is_about_context(error) else InfrastructureError(_first_line(error))
-            )
         except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
             raise UserError(self._refusal(error)) from error
         except (openai.OpenAIError, _Garbage) as error:
+            if _is_about_context(error):
+                return ContextExceeded(_first_line(error))
             return InfrastructureError(f"{type(error).__name__}: {_first_line(error)}")
 
     def _within_context(self, request: Request) -> Completion:
@@ -99,7 +97,7 @@ class EndpointBackend:
         while True:
             try:
                 return self._sound_completion(request, room)
-            except openai.BadRequestError as error:
+            except openai.APIStatusError as error:
                 room //= 2
                 if not _is_about_context(error) or room < MIN_ROOM:
                     raise
@@ -176,7 +174,10 @@ def _calls_of(message: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     return tuple(calls)
 
 
-def _is_about_context(error: openai.BadRequestError) -> bool:
+def _is_about_context(error: Exception) -> bool:
+    """Whether a refusal means that prompt and message do not fit: servers answer 400, 413 or 422, each in its own words."""
+    if not isinstance(error, openai.APIStatusError) or error.status_code not in (400, 413, 422):
+        return False
     return any(words in str(error).lower() for words in _CONTEXT_WORDS)
 
 

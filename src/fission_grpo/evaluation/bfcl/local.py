@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from jinja2 import TemplateError
+
 from fission_grpo.errors import UserError
-from fission_grpo.evaluation.bfcl.backends import Backend, Decoding, PolicyBackend
-from fission_grpo.evaluation.bfcl.handlers import Handler, Prompting, QwenFunctionCalling, Template, ToolCalls
+from fission_grpo.evaluation.bfcl.backends import RESERVED_TOKENS, Backend, Decoding, PolicyBackend
+from fission_grpo.evaluation.bfcl.handlers import Completion, Handler, Prompting, QwenFunctionCalling, Template, ToolCalls
 from fission_grpo.evaluation.bfcl.prompts import function_calling_prompt
 from fission_grpo.types import Message, Tool
 
@@ -51,18 +53,23 @@ def choose_handler(name: str, tokenizer: Any) -> Handler:
 
     A template that writes bfcl-eval's own function-calling prompt is Qwen3's (or its kin's): `qwen-fc`. One that writes
     tools in another way is played as it is: `template`. One that knows no tools: `prompting`, through that template.
+
+    Raises:
+        UserError: an unknown format, or a chat template that refuses a dialogue such as the benchmark's.
     """
     template = TokenizerTemplate(tokenizer)
-    found = _detected(template) if name == "auto" else name
-    match found:
+    handler: Handler
+    match _detected(template) if name == "auto" else name:
         case "qwen-fc":
-            return QwenFunctionCalling()
+            handler = QwenFunctionCalling()
         case "prompting":
-            return Prompting(None if _writes_chatml(template) else template)
+            handler = Prompting(None if _writes_chatml(template) else template)
         case "template":
-            return Template(template)
+            handler = Template(template)
         case _:
             raise UserError(f"--format: found {name!r}; allowed: {', '.join(FORMATS)}")
+    _check_dialogue(handler)
+    return handler
 
 
 def check_local_format(name: str) -> None:
@@ -116,7 +123,7 @@ def load_transformers(model: str, capacity: int, device: str | None, dtype: str)
             batch_size=capacity,
             seed=decoding.seed,
             prefix_bytes=PREFIX_BYTES,
-            context_tokens=context,
+            context_tokens=context - RESERVED_TOKENS,
         )
         return PolicyBackend(policy, tokenizer, context, decoding, capacity)
 
@@ -150,6 +157,20 @@ def _detected(template: TokenizerTemplate) -> str:
         return "prompting"
     head = function_calling_prompt(_PROBE_MESSAGES, _PROBE_FUNCTIONS).partition("<tools>\n")[0]
     return "qwen-fc" if with_tools.startswith(head) else "template"
+
+
+def _check_dialogue(handler: Handler) -> None:
+    """Some chat templates refuse system or tool messages: better said now than after the first call of a model."""
+    reply = handler.read(Completion('<tool_call>\n{"name": "pwd", "arguments": {}}\n</tool_call>'))
+    results = handler.results(["pwd()"], ["/"], reply)
+    history = [*handler.opening(_PROBE_MESSAGES, _PROBE_FUNCTIONS), reply.message, *results, *_PROBE_MESSAGES]
+    try:
+        handler.request(history, _PROBE_FUNCTIONS)
+    except TemplateError as error:
+        raise UserError(
+            f"--format {handler.name}: the model's chat template refuses a dialogue of the benchmark ({error}); "
+            f"take another of {', '.join(FORMATS[1:-1])}"
+        ) from error
 
 
 def _writes_chatml(template: TokenizerTemplate) -> bool:

@@ -16,6 +16,8 @@ CONTEXT_EXCEEDED = "context exceeded: "
 PATIENCE = 3
 """An endpoint whose last `PATIENCE * capacity` outcomes were all failures is taken for down; the rest is not tried."""
 
+NOT_TRIED = "not tried: the endpoint seemed down"
+
 
 @dataclass
 class Played:
@@ -23,13 +25,11 @@ class Played:
 
     Attributes:
         finished: entries that are now in the result files.
-        failures: infrastructure errors by entry; those entries are missing, and a second call plays them.
-        given_up: entries not tried, because the endpoint seemed down.
+        failures: infrastructure errors by entry, entries not tried for them included; a second call plays those.
     """
 
     finished: int = 0
     failures: dict[str, str] = field(default_factory=dict[str, str])
-    given_up: int = 0
 
 
 def play(
@@ -79,9 +79,12 @@ class _Session:
             for key, outcome in self._backend.collect():
                 self._take(key, outcome)
             if self._failures_in_a_row >= PATIENCE * self._backend.capacity:
-                self.played.given_up += len(self._waiting)
-                self._waiting.clear()
+                self._give_up()
             self._fill()
+
+    def _give_up(self) -> None:
+        while self._waiting:
+            self.played.failures[self._waiting.popleft().id] = NOT_TRIED
 
     def _fill(self) -> None:
         while self._waiting and len(self._under_way) < self._backend.capacity:

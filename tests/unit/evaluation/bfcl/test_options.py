@@ -8,6 +8,7 @@ import pytest
 from chat.tokenizers_like import tokenizer_like
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2 import TemplateError
 
 from fission_grpo.errors import UserError
 from fission_grpo.evaluation.bfcl.entries import choose_entries, task_of
@@ -115,6 +116,19 @@ def test_qwen3s_own_prompt_is_recognised() -> None:
             return head + "<tools>\n..." if tools else "no tools"
 
     assert choose_handler("auto", Tokenizer()).name == "qwen-fc"
+
+
+def test_a_chat_template_that_refuses_tool_messages_is_told_before_playing() -> None:
+    class Tokenizer:
+        def apply_chat_template(self, messages: list[dict[str, Any]], tools: Any, **_: Any) -> str:
+            if any(message["role"] == "tool" for message in messages):
+                raise TemplateError("Only user and assistant roles are supported!")
+            return f"{tools}: {messages[-1]['content']}"
+
+    with pytest.raises(
+        UserError, match=r"refuses a dialogue of the benchmark \(Only user and assistant.*prompting, template"
+    ):
+        choose_handler("template", Tokenizer())
 
 
 @pytest.mark.parametrize(
