@@ -87,7 +87,7 @@ def test_a_real_endpoint_by_both_interfaces_and_back_from_the_dead(tmp_path: Pat
 
     down = evaluate(url, tmp_path / "text", *text)
     assert down.exit_code == INCOMPLETE, down.output
-    assert "1 entries are missing" in down.output
+    assert "Missing: 1" in down.output
     assert list(json.loads((tmp_path / "text" / "failures.json").read_text())) == ["sample-0/multi_turn_base_0"]
     assert results_in(tmp_path / "text") == []
 

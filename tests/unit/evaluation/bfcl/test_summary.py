@@ -71,6 +71,6 @@ def test_scores_are_json_that_any_reader_takes(records: list[EpisodeRecord]) -> 
 
 def test_what_is_not_counted_is_said() -> None:
     notes = " ".join(notes_of([ModelSummary("m", RECORDS, missing=2, context_exceeded=3, faults=1)]))
-    assert "2 entries are missing" in notes
-    assert "3 of 6 entries outgrew the model's context" in notes
-    assert "1 entries could not be judged" in notes
+    assert "missing after infrastructure errors: 2" in notes
+    assert "3 of 6 entries outgrew the context of the model" in notes
+    assert "could not be judged: 1" in notes
