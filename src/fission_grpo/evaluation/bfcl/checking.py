@@ -19,7 +19,7 @@ from fission_grpo.evaluation.bfcl.replay import OfficialVerdict, Turns, replay
 from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.evaluation.records import EpisodeRecord
 
-CHUNK = 32
+CHUNK = 128
 """Results judged in one go: a message between processes costs more than a verdict."""
 TIMEOUT = 60.0
 """Seconds that one result may take; arguments that hang are refused long before (`environments.bfcl.limits`)."""
