@@ -76,8 +76,8 @@ def main() -> None:
         f"`python benchmarks/bfcl_checking.py --processes {options.processes} --rounds {options.rounds}`, "
         f"{platform.machine()}, Python {platform.python_version()}, {len(fixtures)} trajectories a round.",
         "",
-        "bfcl-eval's way stops at the first wrong turn and gives a verdict. Ours executes every call, judges every turn, and",
-        "counts what came after each error; and it evaluates nothing.",
+        "bfcl-eval's way stops at the first wrong turn and gives a verdict. Ours executes every call, judges every turn,",
+        "and counts what came after each error; and it evaluates nothing.",
         "",
         "| way | trajectories/s: median | lowest to highest |",
         "|---|--:|--:|",

@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from fission_grpo.evaluation.bfcl import checking
 from fission_grpo.evaluation.bfcl.checking import Job, judge, judge_all
 
 RIGHT = Job("multi_turn_base_1", [[["pwd()"]]] * 2, "m")
