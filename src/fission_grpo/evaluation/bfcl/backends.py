@@ -96,7 +96,8 @@ class PolicyBackend:
             self._open.enter_context(policy.reusing_prefixes())
 
     def submit(self, key: int, request: Request) -> None:
-        ids = cast(list[int], self._tokenizer(request.prompt, add_special_tokens=False)["input_ids"])
+        # Not verbose: transformers warns of long texts, and we count them.
+        ids = cast(list[int], self._tokenizer(request.prompt, add_special_tokens=False, verbose=False)["input_ids"])
         room = self._context_tokens - len(ids) - RESERVED_TOKENS
         if room < 1:
             detail = f"the prompt has {len(ids)} tokens, the model's context {self._context_tokens}"

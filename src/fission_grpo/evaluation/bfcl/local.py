@@ -106,10 +106,13 @@ def load_transformers(model: str, capacity: int, device: str | None, dtype: str)
     Raises:
         UserError: no such model or device, or the model has no chat template.
     """
+    from transformers.utils.logging import disable_progress_bar
+
     from fission_grpo.chat.template import ChatFormat
     from fission_grpo.rollout.loading import load_policy_model
     from fission_grpo.rollout.transformers_policy import TransformersPolicy
 
+    disable_progress_bar()  # the terminal is our own display's
     place = _device(device)
     loaded, tokenizer = load_policy_model(model, dtype)
     loaded.to(cast(Any, place))
