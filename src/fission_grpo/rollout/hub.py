@@ -18,8 +18,7 @@ def hub_has(name: str) -> bool:
         HfApi().model_info(name, timeout=TIMEOUT)
     except HfHubHTTPError:
         return True
-    except (
-        Exception
-    ):  # no route, no name service, a time-out: the HTTP client, and its exceptions, change with the hub's version
+    except Exception:
+        # No route, no name service, a time-out: the HTTP client, and its exceptions, change with the hub's version.
         return False
     return True
