@@ -72,7 +72,9 @@ def bfcl(
         ),
     ] = 0,
     backend: Annotated[str, typer.Option(help="transformers or vllm.", rich_help_panel=LOCAL)] = "transformers",
-    batch_size: Annotated[int, typer.Option(min=1, help="Entries played at once.", rich_help_panel=LOCAL)] = 16,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Entries played at once; each holds its dialogue in memory.", rich_help_panel=LOCAL)
+    ] = 8,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1 ... Default: a GPU where there is one.", rich_help_panel=LOCAL)
     ] = None,
