@@ -46,6 +46,10 @@ def test_the_bundled_policy_is_played_and_judged(tmp_path: Path) -> None:
     evaluate(*options)
     assert {path: path.stat().st_mtime_ns for path in files} == files
 
+    evaluate("--from-results", str(tmp_path), "--out", str(tmp_path / "again"))
+    [again] = json.loads((tmp_path / "again" / "scores.json").read_text())
+    assert again == scores  # under the name of the model that played, whatever bfcl-eval knows the folder by
+
 
 def test_official_results_have_the_official_accuracies(tmp_path: Path) -> None:
     evaluate("--from-results", str(OFFICIAL / "result"), "--out", str(tmp_path))

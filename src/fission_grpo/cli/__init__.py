@@ -40,6 +40,8 @@ def main() -> None:
         app()
     except UserError as error:
         fail(str(error))
+    except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        fail(f"{error.filename}: {error.strerror}; give another path")
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

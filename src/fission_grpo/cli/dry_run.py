@@ -45,7 +45,8 @@ def _lengths(found: "DryRun") -> Table:
 def _updates(recipe: "Recipe", found: "DryRun") -> Table:
     plan = found.plan
     table = Table("", "", title="Updates", show_header=False)
-    kind = "step instances that fit" if recipe.granularity == "step" else "tasks"
+    fitting = "step instances that fit" if found.lengths else "step instances (without a tokenizer, lengths are unknown)"
+    kind = fitting if recipe.granularity == "step" else "tasks"
     table.add_row("training set", f"{found.tasks} tasks, {found.instances} {kind}")
     table.add_row("rows of a batch", f"{plan.rows} = {plan.rows // plan.group} prompts x {plan.group} rollouts")
     if plan.recoveries:

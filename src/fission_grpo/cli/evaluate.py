@@ -96,7 +96,7 @@ def bfcl(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder. Default: runs/eval/bfcl-MODEL, or that of --from-results. A second call goes on in it.",
+            help="Folder. Default: runs/eval/bfcl-MODEL, where a second call goes on; runs/eval/results-FOLDER.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -115,12 +115,12 @@ def bfcl(
 
     Example: fission eval bfcl --from-results result/ --out report/
     """
-    from fission_grpo.evaluation.bfcl.options import Options
+    from fission_grpo.evaluation.bfcl.options import Options, results_folder
 
     console = Console()
     if from_results is not None:
         _check_alone(from_results, {"--model": model, "--category": category, "--limit": limit, "--base-url": base_url})
-        _judge_results(from_results, out or from_results, console)
+        _judge_results(from_results, out or results_folder(from_results), console)
         return
     options = Options(
         model=model,
@@ -162,8 +162,11 @@ def _play(options: "Options", console: Console) -> None:
         summary = summarise_run(run, lambda done: progress.update(bar, completed=done))
     save_failures(run, failures)
     played = f"Temperature {options.temperature:g}; entries: {len(run.entries)}, samples of each: {options.samples}."
-    _show([summary], run.out, console, [played])
+    if summary.records:
+        _show([summary], run.out, console, [played])
     if failures or summary.missing:
+        for reason in list(failures.values())[:1]:
+            console.print(f"First infrastructure error: {reason}", markup=False, highlight=False, soft_wrap=True)
         console.print(f"[bold red]Missing: {summary.missing}[/] (infrastructure errors: {len(failures)})", highlight=False)
         console.print(f"See {run.out / 'failures.json'}; the same command plays only those.", markup=False, soft_wrap=True)
         raise typer.Exit(INCOMPLETE)
@@ -173,8 +176,8 @@ def _check_alone(from_results: Path, others: Mapping[str, object]) -> None:
     given = [name for name, value in others.items() if value]
     if given:
         raise UserError(
-            f"{', '.join(given)}: --from-results {from_results} plays nothing, and judges all that it finds; leave out one "
-            "or the other"
+            f"{', '.join(given)}: --from-results {from_results} plays nothing, and judges all that it finds; leave the "
+            "others out"
         )
 
 

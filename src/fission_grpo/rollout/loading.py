@@ -66,7 +66,7 @@ def resolve_model(name: str) -> str:
         return str(wheel_folder(place))
     raise UserError(
         f"model {name!r}: the hub cannot be reached, and its cache on this machine does not hold the model; "
-        "give a folder that does (model=FOLDER)"
+        "give a folder that does instead of the name"
     )
 
 

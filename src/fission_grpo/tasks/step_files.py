@@ -113,23 +113,29 @@ def _columns(path: Path) -> set[str]:
 def _count(path: Path) -> int:
     if path.suffix == ".parquet":
         return _parquet(path).metadata.num_rows
-    with path.open(encoding="utf-8") as file:
-        return sum(not line.isspace() for line in file)
+    return sum(not line.isspace() for _, line in _lines(path))
 
 
 def _json_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line, object) of every line that is not empty, counted from 1."""
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if line.isspace():
-                continue
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(f"file {path}, line {number}: not readable as JSON: {error}") from error
-            if not isinstance(record, dict):
-                raise UserError(f"file {path}, line {number}: expected one JSON object a line")
-            yield number, record  # pyright: ignore[reportUnknownVariableType]
+    for number, line in _lines(path):
+        if line.isspace():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"file {path}, line {number}: not readable as JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise UserError(f"file {path}, line {number}: expected one JSON object a line")
+        yield number, record  # pyright: ignore[reportUnknownVariableType]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            yield from enumerate(file, start=1)
+    except UnicodeDecodeError as error:
+        raise UserError(f"file {path}: not text in UTF-8; name a parquet file with the suffix .parquet") from error
 
 
 def _parquet_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -97,11 +97,12 @@ def load_tasks(path: Path | str) -> list[Task]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"task file {path}: no such file; `fission tasks generate --out {path.parent}` writes one")
+        found = "a folder; name a file in it" if path.is_dir() else "no such file; `fission tasks generate` writes some"
+        raise UserError(f"task file {path}: {found}")
     tasks: list[Task] = []
     seen: dict[str, int] = {}
     # Not `splitlines`: it also breaks at characters that may stand inside a JSON string, such as U+2028.
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+    for number, line in enumerate(_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -117,6 +118,13 @@ def load_tasks(path: Path | str) -> list[Task]:
     if not tasks:
         raise UserError(f"task file {path}: no tasks in it")
     return tasks
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"task file {path}: not text in UTF-8 (a parquet file holds step instances, not tasks)") from error
 
 
 def dump_task(task: Task) -> str:

@@ -43,6 +43,11 @@ class Options:
     out: Path | None
 
 
+def results_folder(root: Path) -> Path:
+    """Where the report of `--from-results` goes: not into the folder of results, which may be somebody else's."""
+    return RUNS / f"results-{root.resolve().name}"
+
+
 def check_options(options: Options) -> None:
     """Says what is wrong, before anything is loaded.
 

@@ -73,7 +73,8 @@ def find_result_folders(root: Path) -> list[ResultFolder]:
         UserError: no multi-turn results of BFCL v4 in it.
     """
     if not root.is_dir():
-        raise UserError(f"--from-results {root}: no such folder; give one that holds <model>/{GROUP}/{next(iter(_NAMES))}")
+        found = "a file" if root.is_file() else "no such folder"
+        raise UserError(f"--from-results {root}: {found}; give one that holds <model>/{GROUP}/{next(iter(_NAMES))}")
     files = [path for path in root.resolve().rglob("*_result.json") if path.name in _NAMES and path.parent.name == GROUP]
     found = sorted({path.parents[1] for path in files})
     if not found:

@@ -67,9 +67,11 @@ def open_folder(run: Run) -> None:
     """Makes the folder, or takes up one that was made with the same settings.
 
     Raises:
-        UserError: it was made with others.
+        UserError: it was made with others, or for something else.
     """
     path = run.out / SETTINGS_FILE
+    if run.out.exists() and not path.is_file() and (not run.out.is_dir() or any(run.out.iterdir())):
+        raise UserError(f"--out {run.out}: it holds something else (no {SETTINGS_FILE}); give a new folder")
     if path.is_file():
         earlier = _earlier_settings(path)
         for name in (field.name for field in fields(Settings)):
@@ -152,16 +154,31 @@ def summarise_results(root: Path, on_progress: OnProgress) -> list[ModelSummary]
     """
     summaries: list[ModelSummary] = []
     done = 0
-    for folder in find_result_folders(root):
-        lines = [line for _, line in folder.entries()]
-        jobs = [Job(line["id"], logged_turns(line, folder), folder.model, answers=logged_answers(line)) for line in lines]
+    for (model, _), folders in _by_model(find_result_folders(root)).items():
+        found = [(sample, folder, line) for sample, folder in enumerate(folders) for _, line in folder.entries()]
+        lines = [line for _, _, line in found]
+        jobs = [
+            Job(line["id"], logged_turns(line, folder), folder.model, sample, logged_answers(line))
+            for sample, folder, line in found
+        ]
 
         def advance(count: int, before: int = done) -> None:
             on_progress(before + count)
 
-        summaries.append(_summary(folder.model, jobs, lines, advance))
+        summaries.append(_summary(model, jobs, lines, advance))
         done += len(jobs)
     return summaries
+
+
+def _by_model(folders: Sequence[ResultFolder]) -> dict[tuple[str, Path], list[ResultFolder]]:
+    """Folders by model and place. In a folder of our own, samples belong together, and the settings name the model."""
+    groups: dict[tuple[str, Path], list[ResultFolder]] = {}
+    for folder in folders:
+        out = folder.path.parents[1]
+        ours = folder.path.parent.name.startswith("sample-") and (out / SETTINGS_FILE).is_file()
+        key = (str(_earlier_settings(out / SETTINGS_FILE)["model"]), out) if ours else (folder.model, folder.path)
+        groups.setdefault(key, []).append(folder)
+    return groups
 
 
 def logged_turns(line: Mapping[str, Any], folder: ResultFolder) -> Turns | None:

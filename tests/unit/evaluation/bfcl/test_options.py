@@ -87,6 +87,13 @@ def test_a_folder_is_only_continued_with_the_same_settings(tmp_path: Path) -> No
             open_folder(planned(out=tmp_path, **changes))
 
 
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text("")
+    for out in (tmp_path, tmp_path / "train.jsonl"):
+        with pytest.raises(UserError, match="it holds something else"):
+            open_folder(planned(out=out))
+
+
 @pytest.mark.parametrize(("text", "sentence"), [('{"model": "gp', "not whole"), ("[]", "found list"), ("", "not whole")])
 def test_settings_that_are_none(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "settings.json").write_text(text)
