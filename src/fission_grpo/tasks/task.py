@@ -97,8 +97,8 @@ def load_tasks(path: Path | str) -> list[Task]:
     """
     path = Path(path)
     if not path.is_file():
-        found = "a folder; name a file in it" if path.is_dir() else "no such file; `fission tasks generate` writes some"
-        raise UserError(f"task file {path}: {found}")
+        advice = f"no such file; `fission tasks generate --out {path.parent}` writes train.jsonl and others there"
+        raise UserError(f"task file {path}: {'a folder; name a file in it' if path.is_dir() else advice}")
     tasks: list[Task] = []
     seen: dict[str, int] = {}
     # Not `splitlines`: it also breaks at characters that may stand inside a JSON string, such as U+2028.

@@ -53,3 +53,11 @@ def test_a_broken_file_is_one_sentence(tmp_path: Path, lines: list[str], message
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path):
     with pytest.raises(UserError, match="fission tasks generate --out"):
         load_tasks(tmp_path / "tasks.jsonl")
+
+
+def test_what_is_no_task_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a folder; name a file in it"):
+        load_tasks(tmp_path)
+    (tmp_path / "rows.jsonl").write_bytes(b"PAR1\xff\xfe")
+    with pytest.raises(UserError, match="not text in UTF-8"):
+        load_tasks(tmp_path / "rows.jsonl")
