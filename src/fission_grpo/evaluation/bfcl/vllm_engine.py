@@ -3,12 +3,12 @@
 """vLLM in this process, where it is installed: batches and prefix caching are vLLM's own."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fission_grpo.errors import InfrastructureError, UserError
-from fission_grpo.evaluation.bfcl.backends import RESERVED_TOKENS, ContextExceeded, Decoding, Outcome
-from fission_grpo.evaluation.bfcl.handlers import Completion, Request
+from fission_grpo.evaluation.bfcl.backends import BatchBackend, Decoding, Outcome
+from fission_grpo.evaluation.bfcl.handlers import Completion
 from fission_grpo.evaluation.bfcl.local import LocalModel
 
 
@@ -26,58 +26,29 @@ def load_vllm(model: str, capacity: int, dtype: str) -> LocalModel:
     return LocalModel(engine.get_tokenizer(), lambda decoding: VLLMBackend(engine, decoding, capacity))
 
 
-class VLLMBackend:
-    """One batch of messages at a time.
-
-    Args:
-        engine: a `vllm.LLM`.
-    """
+class VLLMBackend(BatchBackend):
+    """Plays a `vllm.LLM`."""
 
     def __init__(self, engine: Any, decoding: Decoding, capacity: int) -> None:
-        self.capacity = capacity
+        context: int = engine.llm_engine.model_config.max_model_len
+        super().__init__(engine.get_tokenizer(), context, decoding, capacity)
         self._engine = engine
-        self._tokenizer = engine.get_tokenizer()
-        self._context: int = engine.llm_engine.model_config.max_model_len
-        self._decoding = decoding
-        self._waiting: list[tuple[int, list[int]]] = []
-        self._outcomes: list[tuple[int, Outcome]] = []
 
-    def submit(self, key: int, request: Request) -> None:
-        ids = list(self._tokenizer(request.prompt, add_special_tokens=False)["input_ids"])
-        if self._room(ids) < 1:
-            self._outcomes.append(
-                (key, ContextExceeded(f"the prompt has {len(ids)} tokens, the model's context {self._context}"))
-            )
-        else:
-            self._waiting.append((key, ids))
-
-    def collect(self) -> list[tuple[int, Outcome]]:
-        waiting, self._waiting = self._waiting, []
-        outcomes, self._outcomes = self._outcomes, []
-        if not waiting:
-            return outcomes
+    def sample(self, prompts: Sequence[Sequence[int]]) -> list[Outcome]:
         started = time.perf_counter()
-        prompts: list[Mapping[str, Any]] = [{"prompt_token_ids": ids} for _, ids in waiting]
-        answers = self._engine.generate(prompts, [self._sampling(ids) for _, ids in waiting], use_tqdm=False)
+        inputs: list[Mapping[str, Any]] = [{"prompt_token_ids": list(ids)} for ids in prompts]
+        answers = self._engine.generate(inputs, [self._sampling(ids) for ids in prompts], use_tqdm=False)
         seconds = time.perf_counter() - started
-        for (key, ids), answer in zip(waiting, answers, strict=True):
-            outcomes.append((key, _outcome(ids, answer, seconds)))
-        return outcomes
+        return [_outcome(ids, answer, seconds) for ids, answer in zip(prompts, answers, strict=True)]
 
-    def close(self) -> None:
-        pass
-
-    def _room(self, ids: list[int]) -> int:
-        return self._context - len(ids) - RESERVED_TOKENS
-
-    def _sampling(self, ids: list[int]) -> Any:
+    def _sampling(self, ids: Sequence[int]) -> Any:
         import vllm
 
-        limit = min(self._decoding.max_new_tokens, self._room(ids))
-        return vllm.SamplingParams(temperature=self._decoding.temperature, max_tokens=limit, seed=self._decoding.seed)
+        limit = min(self.decoding.max_new_tokens, self.room(ids))
+        return vllm.SamplingParams(temperature=self.decoding.temperature, max_tokens=limit, seed=self.decoding.seed)
 
 
-def _outcome(ids: list[int], answer: Any, seconds: float) -> Outcome:
+def _outcome(ids: Sequence[int], answer: Any, seconds: float) -> Outcome:
     if not answer.outputs:
         return InfrastructureError("vLLM returned no output")
     output = answer.outputs[0]
