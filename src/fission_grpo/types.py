@@ -277,6 +277,7 @@ class Feedback:
         level: how much it tells.
         kind: the failure kind it diagnoses, None where it claims none; compared with the established kind (alignment).
         replaced: the source whose feedback failed or leaked and that this one stands in for.
+        reason: why that source's own words could not be used, where it says so itself (counted in the metrics).
     """
 
     text: str
@@ -284,6 +285,7 @@ class Feedback:
     level: FeedbackLevel
     kind: FailureKind | None = None
     replaced: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Simulators: a failure becomes feedback, in batches, when it is popped from the pool (docs/method.md, section 4)."""
 
-from fission_grpo.simulators.base import Simulator
+from fission_grpo.simulators.base import Regenerating, Simulator
 from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.simulators.environment import EnvironmentSimulator
 from fission_grpo.simulators.fixed import FixedSimulator
@@ -14,6 +14,7 @@ __all__ = [
     "FixedSimulator",
     "Leak",
     "LeakKind",
+    "Regenerating",
     "RulesSimulator",
     "Simulator",
     "leaks",

@@ -5,29 +5,31 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from fission_grpo.errors import InfrastructureError
-from fission_grpo.simulators.base import Simulator
+from fission_grpo.simulators.base import Regenerating, Simulator
 from fission_grpo.simulators.fixed import fixed_feedback
 from fission_grpo.simulators.leak import Leak, leaks
 from fission_grpo.types import Failure, Feedback
 
 Guard = Callable[[str, Failure], Leak | None]
+Diagnose = Callable[[Sequence[Failure]], list[Feedback]]
 
 
 class FallbackChain:
     """Tries simulators in order, in batches; a failure that one cannot answer, or answers with a leak, goes to the next.
 
     A simulator cannot answer when it raises `InfrastructureError`, or when what it returns says that it stands in for
-    another (`Feedback.replaced`). Behind the last simulator stands the fixed sentence, which knows nothing to leak.
+    another (`Feedback.replaced`). One that draws (`Regenerating`) is asked once more for what leaked or could not be used.
+    Behind the last simulator stands the fixed sentence, which knows nothing to leak.
 
     Attributes:
-        counts: how often each source did what: `answered/rules`, `leaked/endpoint`, `unanswered/environment`,
-            `failed/endpoint`. `answered` sums to the number of failures diagnosed.
+        counts: how often each source did what: `answered/rules`, `leaked/endpoint`, `asked_again/local`,
+            `unanswered/local/no_json`, `failed/endpoint`. `answered` sums to the number of failures diagnosed.
     """
 
     name = "chain"
 
     def __init__(self, simulators: Sequence[Simulator], guard: Guard = leaks) -> None:
-        self._simulators = tuple(simulators)
+        self.simulators = list(simulators)
         self._guard = guard
         self.counts: Counter[str] = Counter()
 
@@ -35,10 +37,10 @@ class FallbackChain:
         answers: dict[int, Feedback] = {}
         open_failures = dict(enumerate(failures))
         preferred: str | None = None
-        for simulator in self._simulators:
+        for simulator in self.simulators:
             if not open_failures:
                 break
-            accepted = self._ask(simulator, open_failures)
+            accepted = self._answered(simulator, open_failures)
             answers |= {index: replace(feedback, replaced=preferred) for index, feedback in accepted.items()}
             open_failures = {index: failure for index, failure in open_failures.items() if index not in accepted}
             preferred = preferred or simulator.name
@@ -53,19 +55,28 @@ class FallbackChain:
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         self.counts = Counter(state)
 
-    def _ask(self, simulator: Simulator, failures: Mapping[int, Failure]) -> dict[int, Feedback]:
+    def _answered(self, simulator: Simulator, failures: Mapping[int, Failure]) -> dict[int, Feedback]:
         """What one simulator answers to the failures still open, without what must not be used."""
+        accepted = self._ask(simulator.name, simulator.diagnose, failures)
+        rest = {index: failure for index, failure in failures.items() if index not in (accepted or ())}
+        if accepted is None or not rest or not isinstance(simulator, Regenerating):
+            return accepted or {}
+        self.counts[f"asked_again/{simulator.name}"] += len(rest)
+        return accepted | (self._ask(simulator.name, simulator.diagnose_again, rest) or {})
+
+    def _ask(self, name: str, diagnose: Diagnose, failures: Mapping[int, Failure]) -> dict[int, Feedback] | None:
+        """One attempt; None where the simulator failed altogether, and asking again would only take time."""
         try:
-            feedbacks = simulator.diagnose(list(failures.values()))
+            feedbacks = diagnose(list(failures.values()))
         except InfrastructureError:
-            self.counts[f"failed/{simulator.name}"] += len(failures)
-            return {}
+            self.counts[f"failed/{name}"] += len(failures)
+            return None
         accepted: dict[int, Feedback] = {}
         for (index, failure), feedback in zip(failures.items(), feedbacks, strict=True):
             if feedback.replaced is not None:
-                self.counts[f"unanswered/{simulator.name}"] += 1
+                self.counts["/".join(filter(None, ("unanswered", name, feedback.reason)))] += 1
             elif self._guard(feedback.text, failure) is not None:
-                self.counts[f"leaked/{simulator.name}"] += 1
+                self.counts[f"leaked/{name}"] += 1
             else:
                 accepted[index] = feedback
         return accepted

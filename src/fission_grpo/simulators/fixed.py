@@ -16,6 +16,6 @@ class FixedSimulator:
         return [fixed_feedback()] * len(failures)
 
 
-def fixed_feedback(replaced: str | None = None) -> Feedback:
-    """The fixed sentence, standing in for the simulator named `replaced` if one is."""
-    return Feedback(FIXED_TEXT, FixedSimulator.name, FeedbackLevel.RAW, replaced=replaced)
+def fixed_feedback(replaced: str | None = None, reason: str | None = None) -> Feedback:
+    """The fixed sentence, standing in for the simulator named `replaced` if one is, for a `reason` that is counted."""
+    return Feedback(FIXED_TEXT, FixedSimulator.name, FeedbackLevel.RAW, replaced=replaced, reason=reason)

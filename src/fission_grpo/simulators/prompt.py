@@ -1,0 +1,114 @@
+"""What a language model is asked: a failure as chat messages, in the same form for every model (docs/method.md, section 4).
+
+It sees what the runtime knows: the tools, the dialogue, the failed message, what the environment answered, and the correct
+calls, which it must not give away. Of the tools, those that were called or should have been are given with their parameters
+and all others by name, because tool documentation is long and says nothing about this failure.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from fission_grpo.types import Failure, FailureKind, Message, Tool, ToolCall
+
+KIND_MEANINGS: Mapping[FailureKind, str] = {
+    FailureKind.MALFORMED_CALL: "the message could not be read",
+    FailureKind.UNKNOWN_TOOL: "a call names a tool that is not on offer",
+    FailureKind.SCHEMA_VIOLATION: "arguments are missing, unknown or of the wrong type",
+    FailureKind.RUNTIME_ERROR: "the environment answered a call with an error",
+    FailureKind.REPEATED_FAILING_CALL: "a call that had failed in this turn was made again, and failed again",
+    FailureKind.WRONG_TOOL: "the calls ran, but another tool was needed",
+    FailureKind.WRONG_ARGUMENTS: "the right tool was called with wrong arguments",
+    FailureKind.MISSING_CALL: "every call made is right, but more calls were needed",
+    FailureKind.SUPERFLUOUS_CALL: "a call was made that was not needed",
+    FailureKind.STEP_LIMIT: "too many messages in this turn",
+}
+
+INSTRUCTION = (
+    "You are the runtime of an assistant's tools. The assistant's last message failed. Tell it what went wrong, as an API "
+    "would: short, diagnostic, in English.\n"
+    'Answer with one JSON object and nothing else: {"kind": "...", "message": "..."}\n'
+    "`kind` is the first of these that applies:\n"
+    + "".join(f"- {kind}: {meaning}\n" for kind, meaning in KIND_MEANINGS.items())
+    + "`message` is one or two short sentences: the problem, the tool and the parameter at fault, and what to check.\n"
+    "The correct calls are secret. Never write a value from them, and never name a tool that the assistant did not call."
+)
+"""The system message for a model that was not fine-tuned for the task; one that was may go without."""
+
+RECENT_MESSAGES = 12
+"""Most messages of the dialogue that are shown; the diagnosis is about its end."""
+LONGEST_TEXT = 1_200
+"""Characters shown of one message or answer: an environment may answer with a whole file."""
+
+
+def diagnosis_prompt(failure: Failure, instruction: str = INSTRUCTION) -> list[Message]:
+    """The messages that ask for a diagnosis; without a system message where `instruction` is empty."""
+    system: list[Message] = [{"role": "system", "content": instruction}] if instruction else []
+    return [*system, {"role": "user", "content": "\n".join(_case(failure))}]
+
+
+def signature(tool: Tool) -> str:
+    """A tool as one line.
+
+    >>> properties = {"folder": {"type": "string"}, "unit": {"enum": ["km", "mile"]}, "deep": {"type": "boolean"}}
+    >>> parameters = {"properties": properties, "required": ["folder", "unit"]}
+    >>> signature({"type": "function", "function": {"name": "find", "parameters": parameters}})
+    'find(folder: string, unit: "km"|"mile", deep?: boolean)'
+    """
+    function = tool["function"]
+    schema = cast(dict[str, Any], function.get("parameters") or {})
+    required = set(schema.get("required") or ())
+    shown = [
+        f"{name}{'' if name in required else '?'}: {_type(cast(dict[str, Any], inner))}"
+        for name, inner in (schema.get("properties") or {}).items()
+    ]
+    return f"{function['name']}({', '.join(shown)})"
+
+
+def call_line(call: ToolCall) -> str:
+    """A call as one line: `cd {"folder": "docs"}`."""
+    return f"{call.name} {json.dumps(call.arguments, ensure_ascii=False)}"
+
+
+def _case(failure: Failure) -> Iterator[str]:
+    involved = {call.name for call in (*failure.calls, *failure.reference)}
+    yield "tools: " + ", ".join(tool["function"]["name"] for tool in failure.tools)
+    yield from (signature(tool) for tool in failure.tools if tool["function"]["name"] in involved)
+    yield "dialogue:"
+    yield from _dialogue(failure.messages)
+    yield "failed message:"
+    yield from map(call_line, failure.calls) if failure.calls else [_short(failure.text) or "(nothing)"]
+    yield "answer:"
+    yield from _answers(failure)
+    yield "correct calls (secret):"
+    yield from map(call_line, failure.reference) if failure.reference else ["(none)"]
+
+
+def _dialogue(messages: Sequence[Message]) -> Iterator[str]:
+    shown = [message for message in messages if message["role"] != "system"][-RECENT_MESSAGES:]
+    for message in shown:
+        if message.get("content"):
+            yield f"{message['role']}: {_short(str(message['content']))}"
+        for call in message.get("tool_calls") or ():
+            function = call["function"]
+            yield f"{message['role']}: {call_line(ToolCall(function['name'], function['arguments']))}"
+
+
+def _answers(failure: Failure) -> Iterator[str]:
+    if failure.format_error is not None:
+        yield failure.format_error.detail
+    elif failure.results:
+        yield from (_short(result.content) for result in failure.results)
+    else:
+        yield "(none)"
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return "|".join(json.dumps(value, ensure_ascii=False) for value in schema["enum"])
+    kind = schema.get("type", "any")
+    return "|".join(cast(list[str], kind)) if isinstance(kind, list) else str(kind)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} [...]"
