@@ -240,4 +240,4 @@ def test_rows_without_a_reference_are_failures_by_their_reward(tmp_path: Path):
     groups: list[dict[str, Any]] = []
     trainer_of(tmp_path, rows().remove_columns("reference"), args={"max_steps": 2}, record_group=groups.append).train()
     assert groups
-    assert "superfluous_call" not in {group["kind"] for group in groups}
+    assert "superfluous_call" not in {group["failure"]["kind"] for group in groups}

@@ -17,24 +17,26 @@ def recovery_group(step: int = 12, rights: int = 3, text: str = "rm {}") -> dict
     """A recovery group as the trainer records it; the first `rights` of its eight recoveries are right."""
     return {
         "step": step,
-        "task_id": "gfs-wrong-directory-000017",
-        "kind": "runtime_error",
-        "error_kind": "not_found",
-        "attempt": 0,
-        "level": 3,
-        "messages": [
-            {"role": "system", "content": "You may call these tools."},
-            {"role": "user", "content": "Show me what is in the report of last May."},
-            {
-                "role": "assistant",
-                "content": "",
-                "tool_calls": [{"type": "function", "function": {"name": "ls", "arguments": {}}}],
-            },
-            {"role": "tool", "content": '{"current_directory_content": ["archive"]}'},
-            {"role": "user", "content": "Go on, it must be there."},
-        ],
-        "failed_text": '<tool_call>\n{"name": "cat", "arguments": {"file_name": "may.txt"}}\n</tool_call>',
-        "failed_results": ['{"error": "cat: may.txt: No such file or directory"}'],
+        "failure": {
+            "task_id": "gfs-wrong-directory-000017",
+            "kind": "runtime_error",
+            "error_kind": "not_found",
+            "attempt": 0,
+            "level": 3,
+            "messages": [
+                {"role": "system", "content": "You may call these tools."},
+                {"role": "user", "content": "Show me what is in the report of last May."},
+                {
+                    "role": "assistant",
+                    "content": "",
+                    "tool_calls": [{"type": "function", "function": {"name": "ls", "arguments": {}}}],
+                },
+                {"role": "tool", "content": '{"current_directory_content": ["archive"]}'},
+                {"role": "user", "content": "Go on, it must be there."},
+            ],
+            "text": '<tool_call>\n{"name": "cat", "arguments": {"file_name": "may.txt"}}\n</tool_call>',
+            "results": [{"content": '{"error": "cat: may.txt: No such file or directory"}', "is_error": True}],
+        },
         "feedback": {"text": "cat found no such file here: look where it is first.", "source": "rules", "level": 3},
         "recoveries": [
             {

@@ -48,6 +48,7 @@ class ChatFormat:
 
     Attributes:
         end_ids: the ids of which each ends an assistant turn.
+        turn_end_id: the one of them that the template itself writes.
 
     Raises:
         UserError: the tokenizer has no chat template, or one without assistant turns or an end-of-turn token.
@@ -62,6 +63,7 @@ class ChatFormat:
             )
         self._tokenizer = tokenizer
         self._template_kwargs = dict(template_kwargs or {})
+        self.turn_end_id = self._find_turn_end()
         self.end_ids = self._find_end_ids()
         self._suffix = lru_cache(CACHED_SUFFIXES)(self._render_suffix)
 
@@ -126,14 +128,17 @@ class ChatFormat:
     def _render_suffix(self, messages_json: str) -> list[int]:
         return self._after_assistant(json.loads(messages_json), add_generation_prompt=True)
 
-    def _find_end_ids(self) -> frozenset[int]:
+    def _find_turn_end(self) -> int:
         special = {*self._tokenizer.all_special_ids, *self._tokenizer.added_tokens_decoder}
         closing = next((token for token in self._after_assistant((), False) if token in special), None)
-        eos = getattr(self._tokenizer, "eos_token_id", None)
-        end_ids = frozenset(token for token in (closing, eos) if token is not None)
-        if not end_ids:
+        end = getattr(self._tokenizer, "eos_token_id", None) if closing is None else closing
+        if end is None:
             raise UserError(f"tokenizer of {self._name} has no end-of-turn token; set `tokenizer.eos_token`")
-        return end_ids
+        return end
+
+    def _find_end_ids(self) -> frozenset[int]:
+        eos = getattr(self._tokenizer, "eos_token_id", None)
+        return frozenset({self.turn_end_id} if eos is None else {self.turn_end_id, eos})
 
 
 def _behind_end(suffix: Sequence[int], end_ids: frozenset[int]) -> int:

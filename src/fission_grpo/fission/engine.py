@@ -7,6 +7,7 @@
 It runs on the main process only; the trainer broadcasts the contexts, so the pool cannot differ between ranks.
 """
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,21 +20,27 @@ from fission_grpo.fission.pool import CorrectivePool
 from fission_grpo.fission.selection import CANDIDATE_FACTOR, RecoveryOdds, select, selection_key
 from fission_grpo.fission.settings import FissionSettings
 from fission_grpo.fission.trigger import recovery_groups, triggers
-from fission_grpo.simulators.base import Simulator
+from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.types import CorrectiveContext, Failure, FeedbackLevel
 
 
 class FissionEngine:
-    """Pool, trigger, selection, escalation and context building of one run; all of it is in `state_dict`."""
+    """Pool, trigger, selection, escalation, simulators and context building of one run; all of it is in `state_dict`.
 
-    def __init__(self, settings: FissionSettings, simulator: Simulator, chat: ChatRenderer) -> None:
+    Attributes:
+        simulator_seconds: time that the simulators took so far.
+    """
+
+    def __init__(self, settings: FissionSettings, chain: FallbackChain, chat: ChatRenderer) -> None:
         self.settings = settings
         self.pool = CorrectivePool(settings.pool_capacity, settings.pool_max_age, settings.pool_order)
         self.odds = RecoveryOdds()
         self.escalation = Escalation(settings.max_attempts)
-        self._simulator = simulator
+        self.chain = chain
         self._chat = chat
+        self.simulator_seconds = 0.0
         self._counts: Counter[str] = Counter()
+        self._reported: Counter[str] = Counter()
 
     def intercept(self, failures: Sequence[Failure]) -> None:
         """Puts the failures of a batch into the pool, in order. Plain GRPO (no recoveries) only counts them."""
@@ -91,6 +98,9 @@ class FissionEngine:
         """What happened since the last call: counts, plus the pool's size and its counters so far."""
         counts = {f"fission/{name}": float(count) for name, count in sorted(self._counts.items())}
         self._counts.clear()
+        told = self.chain.counts - self._reported
+        self._reported = Counter(self.chain.counts)
+        counts |= {f"fission/simulator/{name}": float(count) for name, count in sorted(told.items())}
         return counts | {
             "fission/pool_size": float(len(self.pool)),
             "fission/pool_duplicates": float(self.pool.duplicates),
@@ -106,6 +116,8 @@ class FissionEngine:
             "odds": dict(self.odds.evidence),
             "start_levels": dict(self.escalation.start_levels),
             "counts": dict(self._counts),
+            "chain": self.chain.state_dict(),
+            "reported": dict(self._reported),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -115,6 +127,8 @@ class FissionEngine:
         self.odds.evidence = dict(state["odds"])
         self.escalation.start_levels = dict(state["start_levels"])
         self._counts = Counter(state["counts"])
+        self.chain.load_state_dict(state["chain"])
+        self._reported = Counter(state["reported"])
 
     def _first_level(self, failure: Failure) -> FeedbackLevel:
         return self.escalation.start_level(failure) if self.settings.escalation else self.settings.feedback_level
@@ -126,7 +140,9 @@ class FissionEngine:
         return select(candidates, count, self.odds, self.settings.recovery_generations)
 
     def _build(self, failures: Sequence[Failure]) -> list[CorrectiveContext]:
-        feedbacks = self._simulator.diagnose(failures)
+        started = time.perf_counter()
+        feedbacks = self.chain.diagnose(failures)
+        self.simulator_seconds += time.perf_counter() - started
         contexts: list[CorrectiveContext] = []
         for failure, feedback in zip(failures, feedbacks, strict=True):
             context = build_context(failure, feedback, self._chat, self.settings.max_context_tokens)

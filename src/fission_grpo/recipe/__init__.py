@@ -1,28 +1,41 @@
 """Recipes: what a run is, in one YAML file that is checked to the last key before any model is loaded."""
 
-from fission_grpo.recipe.loading import dump_recipe, load_recipe
+from fission_grpo.recipe.loading import dump_recipe, load_recipe, load_simulator_recipe
 from fission_grpo.recipe.schema import (
+    AlignmentSection,
+    EndpointSimulatorSection,
     EvaluationSection,
     FissionSection,
     GeneratedTasks,
+    LocalSimulatorSection,
     LoraSection,
     Recipe,
+    RefreshSection,
     RewardSection,
     RolloutSection,
+    SimulatorSection,
     TaskSource,
     TasksSection,
 )
+from fission_grpo.recipe.simulator import SimulatorRecipe
 
 __all__ = [
+    "AlignmentSection",
+    "EndpointSimulatorSection",
     "EvaluationSection",
     "FissionSection",
     "GeneratedTasks",
+    "LocalSimulatorSection",
     "LoraSection",
     "Recipe",
+    "RefreshSection",
     "RewardSection",
     "RolloutSection",
+    "SimulatorRecipe",
+    "SimulatorSection",
     "TaskSource",
     "TasksSection",
     "dump_recipe",
     "load_recipe",
+    "load_simulator_recipe",
 ]

@@ -9,22 +9,23 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from fission_grpo.recipe.schema import Recipe, Section, TaskSource
+from fission_grpo.recipe.simulator import SimulatorRecipe
 
 
-def allowed_keys(section: Sequence[str]) -> list[str]:
+def allowed_keys(section: Sequence[str], root: type[BaseModel] = Recipe) -> list[str]:
     """The keys that stand below a section, given by its path (`[]` is the top); empty for one without keys of its own."""
-    model = _section(section)
+    model = _section(section, root)
     return [] if model is None else list(model.model_fields)
 
 
-def has_free_keys(section: Sequence[str]) -> bool:
+def has_free_keys(section: Sequence[str], root: type[BaseModel] = Recipe) -> bool:
     """Whether the section takes any keys, as `trainer` does."""
-    return _section(section) is None
+    return _section(section, root) is None
 
 
 def render_reference() -> str:
     """`docs/recipes.md`: every key with its type, default and meaning."""
-    lines = [_HEADER, *_tables(Recipe, "")]
+    lines = [_HEADER, *_tables(Recipe, ""), _SIMULATOR_HEADER, *_tables(SimulatorRecipe, "")]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -39,8 +40,15 @@ This page is generated from `src/fission_grpo/recipe/schema.py` by `make docs`.
 """
 
 
-def _section(path: Sequence[str]) -> type[BaseModel] | None:
-    model: type[BaseModel] = Recipe
+_SIMULATOR_HEADER = """\
+# Simulator recipes
+
+`fission simulator train RECIPE key.sub=value ...` fine-tunes an Error Simulator (`docs/simulator.md`).
+"""
+
+
+def _section(path: Sequence[str], root: type[BaseModel]) -> type[BaseModel] | None:
+    model = root
     for part in path:
         field = model.model_fields.get(part)
         inner = None if field is None else _inner_section(field)
@@ -105,7 +113,7 @@ _TYPE_NAMES: dict[Any, str] = {str: "text", int: "whole number", float: "number"
 
 
 def _default(field: FieldInfo, section: type[Section] | None) -> str:
-    default: object = field.default
+    default: object = field.get_default(call_default_factory=True, validated_data={})
     if default is PydanticUndefined:
         return "required"
     if isinstance(default, TaskSource) and default.generate is not None:
@@ -115,6 +123,8 @@ def _default(field: FieldInfo, section: type[Section] | None) -> str:
         return "see below"
     if default is None:
         return "none"
+    if default == {}:
+        return "empty"
     if isinstance(default, dict):
         entries = cast(dict[str, object], default).items()
         return f"`{{{', '.join(f'{key}: {value}' for key, value in entries)}}}`"

@@ -2,19 +2,22 @@
 
 import difflib
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from fission_grpo.errors import UserError
 from fission_grpo.recipe.describe import allowed_keys, has_free_keys
-from fission_grpo.recipe.schema import Recipe
+from fission_grpo.recipe.schema import MODEL_SIMULATORS, Recipe
+from fission_grpo.recipe.simulator import SimulatorRecipe
+
+Checked = TypeVar("Checked", bound=BaseModel)
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = (), trainer_fields: Collection[str] | None = None) -> Recipe:
@@ -29,7 +32,37 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), trainer_fields:
         UserError: the file is missing or no YAML, a key is unknown, a value is of the wrong type or out of range, or
             settings contradict each other. One sentence with the key, the value found and what would be right.
     """
-    path = Path(path)
+    return check_recipe(_read(Path(path), overrides), f"recipe {path}", trainer_fields)
+
+
+def load_simulator_recipe(
+    path: Path | str, overrides: Sequence[str] = (), trainer_fields: Collection[str] | None = None
+) -> SimulatorRecipe:
+    """Reads a simulator recipe. Arguments and errors as in `load_recipe`."""
+    source = f"recipe {path}"
+    recipe = _validated(SimulatorRecipe, _read(Path(path), overrides), source)
+    _check_trainer(SimulatorRecipe, recipe.trainer, trainer_fields, source)
+    return recipe
+
+
+def check_recipe(settings: dict[str, Any], source: str = "recipe", trainer_fields: Collection[str] | None = None) -> Recipe:
+    """Validates settings that were read already; `source` opens the sentence of the error. See `load_recipe`."""
+    recipe = _validated(Recipe, settings, source)
+    _check_registered(source, "environment", recipe.environment, "fission_grpo.environments")
+    for name in recipe.fission.simulators:
+        if name not in MODEL_SIMULATORS:
+            _check_registered(source, "fission.simulators", name, "fission_grpo.simulators")
+    _check_trainer(Recipe, recipe.trainer, trainer_fields, source)
+    return recipe
+
+
+def dump_recipe(recipe: Recipe | SimulatorRecipe) -> str:
+    """The recipe as YAML with every default written out, as a run folder keeps it; `load_recipe` reads it back."""
+    return yaml.safe_dump(recipe.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+
+
+def _read(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """The settings of a file, and those that win over them."""
     if not path.is_file():
         raise UserError(f"recipe {path}: no such file{_suggest_file(path)}")
     parsed = _parse(path.read_text(encoding="utf-8"), f"recipe {path}")
@@ -38,29 +71,23 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), trainer_fields:
     settings = cast(dict[str, Any], parsed or {})
     for override in overrides:
         _apply(settings, override)
-    return check_recipe(settings, f"recipe {path}", trainer_fields)
+    return settings
 
 
-def check_recipe(settings: dict[str, Any], source: str = "recipe", trainer_fields: Collection[str] | None = None) -> Recipe:
-    """Validates settings that were read already; `source` opens the sentence of the error. See `load_recipe`."""
+def _validated(model: type[Checked], settings: dict[str, Any], source: str) -> Checked:
     try:
-        recipe = Recipe.model_validate(settings)
+        return model.model_validate(settings)
     except ValidationError as error:
         errors = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")  # a typo explains a missing key
-        raise UserError(f"{source}: {_sentence(errors[0])}") from error
-    _check_registered(source, "environment", recipe.environment, "fission_grpo.environments")
-    for name in recipe.fission.simulators:
-        _check_registered(source, "fission.simulators", name, "fission_grpo.simulators")
-    if trainer_fields is not None:
-        for key, value in recipe.trainer.items():
-            if key not in trainer_fields:
-                raise UserError(f"{source}: {_unknown(f'trainer.{key}', value, trainer_fields)}")
-    return recipe
+        raise UserError(f"{source}: {_sentence(errors[0], model)}") from error
 
 
-def dump_recipe(recipe: Recipe) -> str:
-    """The recipe as YAML with every default written out, as a run folder keeps it; `load_recipe` reads it back."""
-    return yaml.safe_dump(recipe.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+def _check_trainer(model: type[BaseModel], trainer: Mapping[str, Any], allowed: Collection[str] | None, source: str) -> None:
+    if allowed is None:
+        return
+    for key, value in trainer.items():
+        if key not in allowed:
+            raise UserError(f"{source}: {_unknown(f'trainer.{key}', value, allowed, model)}")
 
 
 class _Loader(yaml.SafeLoader):
@@ -103,11 +130,11 @@ def _apply(settings: dict[str, Any], override: str) -> None:
     settings[parts[-1]] = _parse(text, f"override {override!r}")
 
 
-def _sentence(error: ErrorDetails) -> str:
+def _sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
     loc = [str(part) for part in error["loc"]]
     key, value = ".".join(loc), error["input"]
     if error["type"] == "extra_forbidden":
-        return _unknown(key, value, allowed_keys(loc[:-1]))
+        return _unknown(key, value, allowed_keys(loc[:-1], model), model)
     if error["type"] == "value_error":
         message = str(error["ctx"]["error"]) if "ctx" in error else error["msg"]
         return f"`{key}`: {message}" if key else message
@@ -144,14 +171,14 @@ def _check_registered(source: str, key: str, name: str, group: str) -> None:
         raise UserError(f"{source}: `{key}` = {name!r} is not registered; {hint}")
 
 
-def _unknown(key: str, value: Any, allowed: Collection[str]) -> str:
+def _unknown(key: str, value: Any, allowed: Collection[str], model: type[BaseModel]) -> str:
     *section, name = key.split(".")
     prefix = "".join(f"{part}." for part in section)
     near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
     if near:
         hint = f"did you mean `{prefix}{near[0]}`?"
-    elif has_free_keys(section):
-        hint = "TRL's GRPOConfig has no such field"
+    elif has_free_keys(section, model):
+        hint = f"TRL's {'GRPOConfig' if model is Recipe else 'SFTConfig'} has no such field"
     else:
         hint = f"`{'.'.join(section) or 'a recipe'}` knows {', '.join(sorted(allowed))}"
     return f"unknown key `{key}` (value {value!r}); {hint}"

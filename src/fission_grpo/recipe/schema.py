@@ -25,6 +25,8 @@ OWNED_BY_RECIPE = {
 DEFAULT_BATCH = {"per_device_train_batch_size": 32, "gradient_accumulation_steps": 4}
 """128 rows: TRL's own default of 8 has no room for a group of each kind."""
 _BATCH_KEYS = {*DEFAULT_BATCH, "generation_batch_size", "steps_per_generation"}
+MODEL_SIMULATORS = ("local", "endpoint")
+"""Simulators that need settings of their own (section `simulator`); all others are registered by name."""
 
 
 class Section(BaseModel):
@@ -155,6 +157,79 @@ class FissionSection(Section):
     """`outcome` zeroes the advantages of groups whose binary outcomes all agree. Holds for `method: grpo` too."""
 
 
+class LocalSimulatorSection(Section):
+    """The simulator `local`: a language model in this process."""
+
+    model: str
+    """Folder that `fission simulator train` wrote, or any instruct model (a folder or a name on the hub)."""
+    device: str | None = None
+    """Where it runs (`cpu`, `cuda:1`); default: where the policy does."""
+    max_new_tokens: PositiveInt = 128
+    """Longest answer, in tokens."""
+    batch_size: PositiveInt = 32
+    """Failures diagnosed together."""
+
+
+class EndpointSimulatorSection(Section):
+    """The simulator `endpoint`: an OpenAI-compatible chat endpoint. The key is read from `OPENAI_API_KEY`."""
+
+    base_url: str
+    """Such as `http://localhost:8000/v1`."""
+    model: str
+    """The model's name there."""
+    concurrency: PositiveInt = 16
+    """Requests under way at a time."""
+    timeout: Annotated[float, Field(gt=0.0)] = 60.0
+    """Seconds after which a request is given up."""
+    retries: NonNegativeInt = 2
+    """Further tries of a request."""
+    budget: PositiveInt | None = None
+    """Most requests of a run; past them the next simulator answers. None: no bound."""
+    max_new_tokens: PositiveInt = 128
+    """Longest answer, in tokens."""
+    cache: str | None = None
+    """File that keeps the answers, keyed by content; several runs may share one. Default: in the run folder."""
+
+
+class AlignmentSection(Section):
+    """The monitor: does the preferred simulator still fit the policy's newest failures? Measured at checkpoints."""
+
+    failures: PositiveInt = 64
+    """Newest failures that are diagnosed for a measurement."""
+    every: PositiveInt = 10
+    """Updates between two measurements, at least; they are taken at checkpoints (`trainer.save_steps`)."""
+    warn_below: Fraction = 0.8
+    """Share of sound diagnoses (usable, without a leak, of the established kind) below which a warning is given."""
+
+
+class RefreshSection(Section):
+    """Fine-tuning the simulator `local` further, on the policy's recent failures, while the policy trains [ours]."""
+
+    every: NonNegativeInt = 0
+    """Updates between two refreshes. 0: only when alignment falls below `simulator.alignment.warn_below`."""
+    failures: PositiveInt = 512
+    """Recent failures to learn from; a fifth of their scenarios is held out, to measure old and new version on."""
+    teacher: Literal["rules", "endpoint"] = "rules"
+    """Who writes the target diagnoses: the rules with the environment's words, or `simulator.endpoint`."""
+    trainer: dict[str, Any] = {"num_train_epochs": 2, "learning_rate": 5e-4, "per_device_train_batch_size": 16}
+    """Passed to TRL's `SFTConfig`."""
+
+
+class SimulatorSection(Section):
+    """Error simulators that are language models, and what watches them (`docs/simulator.md`)."""
+
+    local: LocalSimulatorSection | None = None
+    """Needed where `fission.simulators` names `local`."""
+    endpoint: EndpointSimulatorSection | None = None
+    """Needed where `fission.simulators` names `endpoint`, or where it is the teacher of a refresh."""
+    corruption: Fraction = 0.0
+    """Share of the preferred simulator's diagnoses that are replaced by a wrong one, for ablations."""
+    alignment: AlignmentSection = AlignmentSection()
+    """The monitor."""
+    refresh: RefreshSection | None = None
+    """Refreshing `local`; leave out to keep it frozen, as the paper does."""
+
+
 class LoraSection(Section):
     """Train low-rank adapters instead of all weights (PEFT)."""
 
@@ -200,6 +275,8 @@ class Recipe(Section):
     """The composite reward."""
     fission: FissionSection = FissionSection()
     """Interception, pool, trigger and recovery groups."""
+    simulator: SimulatorSection = SimulatorSection()
+    """Error simulators that are language models."""
     lora: LoraSection | None = None
     """Low-rank adapters; leave out to train all weights."""
     evaluation: EvaluationSection = EvaluationSection()
@@ -236,6 +313,22 @@ class Recipe(Section):
         for key, place in OWNED_BY_RECIPE.items():
             if key in self.trainer:
                 raise ValueError(f"`trainer.{key}` = {self.trainer[key]!r} must not be set: {place} decides it")
+        return self
+
+    @model_validator(mode="after")
+    def _simulators_have_settings(self) -> Self:
+        simulators, refresh = self.fission.simulators, self.simulator.refresh
+        given = {"local": self.simulator.local is not None, "endpoint": self.simulator.endpoint is not None}
+        if refresh is not None and simulators[0] != "local":
+            raise ValueError(
+                f"`simulator.refresh` fine-tunes `local`, which must stand first in `fission.simulators` = {simulators}"
+            )
+        used = {*simulators, *(("endpoint",) if refresh is not None and refresh.teacher == "endpoint" else ())}
+        for name, example in (("local", "model"), ("endpoint", "base_url")):
+            if name in used and not given[name]:
+                raise ValueError(f"`simulator.{name}` is missing, which the simulator {name!r} needs (`{example}: ...`)")
+            if given[name] and name not in used:
+                raise ValueError(f"`simulator.{name}` is set, but `fission.simulators` = {simulators} does not name it")
         return self
 
     @model_validator(mode="after")

@@ -81,7 +81,7 @@ def example_group(groups: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | No
     def worth(group: Mapping[str, Any]) -> tuple[bool, bool, int, int]:
         outcomes = [bool(recovery["outcome"]) for recovery in group["recoveries"]]
         balance = min(sum(outcomes), len(outcomes) - sum(outcomes))
-        return (balance > 0, group["kind"] == "runtime_error", balance, int(group["step"]))
+        return (balance > 0, group["failure"]["kind"] == "runtime_error", balance, int(group["step"]))
 
     return max(groups, key=worth, default=None)
 

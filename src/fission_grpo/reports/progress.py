@@ -1,6 +1,6 @@
 """Live progress of one run or several side by side: a table that redraws itself on a terminal, plain lines elsewhere."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -44,6 +44,13 @@ class _Run:
     def mean(self, name: str) -> float | None:
         values = [float(metrics[name]) for metrics in self.recent if metrics.get(name) is not None]
         return sum(values) / len(values) if values else None
+
+    def feedback(self) -> str:
+        """How many feedbacks came from which source; empty where there were none."""
+        sources: Counter[str] = Counter()
+        for metrics in self.recent:
+            sources.update({name: int(count) for name, count in (metrics.get("feedback") or {}).items()})
+        return ", ".join(f"{name} {count}" for name, count in sources.most_common())
 
     def remaining(self) -> str:
         seconds = self.mean("seconds")
@@ -107,16 +114,18 @@ class ProgressDisplay:
         table.add_column("", width=24)
         for title in COLUMNS.values():
             table.add_column(title, justify="right")
+        table.add_column("feedback from")
         table.add_column("left", justify="right")
         for label, run in self._runs.items():
             bar = ProgressBar(total=run.total, completed=run.step, width=24)
             values = [_number(name, run.mean(name)) for name in COLUMNS]
-            table.add_row(label, run.progress(), bar, *values, run.remaining())
+            table.add_row(label, run.progress(), bar, *values, run.feedback() or "-", run.remaining())
         return table
 
     def _line(self, label: str, run: _Run) -> str:
         shown = [f"{title} {_number(name, run.mean(name))}" for name, title in COLUMNS.items() if run.mean(name) is not None]
-        return "  ".join([label, f"step {run.progress()}", *shown, f"left {run.remaining()}"])
+        feedback = [f"feedback {run.feedback()}"] if run.feedback() else []
+        return "  ".join([label, f"step {run.progress()}", *shown, *feedback, f"left {run.remaining()}"])
 
 
 def duration(seconds: float) -> str:

@@ -1,7 +1,8 @@
 """The Simulator protocol: failures in, feedback out, in batches, for contexts that were just popped from the pool."""
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from fission_grpo.types import Failure, Feedback
 
@@ -27,3 +28,27 @@ class Regenerating(Simulator, Protocol):
     def diagnose_again(self, failures: Sequence[Failure]) -> list[Feedback]:
         """A second attempt at failures whose first feedback leaked or could not be used. As `diagnose` otherwise."""
         ...
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A simulator that keeps count over a run, such as of a budget."""
+
+    name: str
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+@runtime_checkable
+class Weighted(Protocol):
+    """A simulator that is a model in this process: its tokens count beside the policy's, by size (METHOD 8.2).
+
+    Attributes:
+        tokens: processed so far, by what was done with them.
+        parameters: its size.
+    """
+
+    tokens: Counter[str]
+    parameters: int

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from fission_grpo.errors import InfrastructureError
-from fission_grpo.simulators.base import Regenerating, Simulator
+from fission_grpo.simulators.base import Regenerating, Simulator, Stateful
 from fission_grpo.simulators.fixed import fixed_feedback
 from fission_grpo.simulators.leak import Leak, leaks
 from fission_grpo.types import Failure, Feedback
@@ -48,12 +49,17 @@ class FallbackChain:
         self.counts.update(f"answered/{feedback.source}" for feedback in answers.values())
         return [answers[index] for index in range(len(failures))]
 
-    def state_dict(self) -> dict[str, int]:
-        """The counts, as JSON."""
-        return dict(self.counts)
+    def state_dict(self) -> dict[str, Any]:
+        """The counts, and the state of every simulator that has one, as JSON."""
+        states = {each.name: each.state_dict() for each in self.simulators if isinstance(each, Stateful)}
+        return {"counts": dict(self.counts), "simulators": states}
 
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        self.counts = Counter(state)
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continues where `state_dict` was taken."""
+        self.counts = Counter(state["counts"])
+        for simulator in self.simulators:
+            if isinstance(simulator, Stateful) and simulator.name in state["simulators"]:
+                simulator.load_state_dict(state["simulators"][simulator.name])
 
     def _answered(self, simulator: Simulator, failures: Mapping[int, Failure]) -> dict[int, Feedback]:
         """What one simulator answers to the failures still open, without what must not be used."""

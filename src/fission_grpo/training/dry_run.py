@@ -86,7 +86,7 @@ def dry_run(recipe: Recipe, progress: Progress) -> DryRun:
             f"rows in groups of {plan.group}"
         )
     work = _workload(recipe, args, lengths)
-    size = None if config is None else model_size(config, lora_config(recipe))
+    size = None if config is None else model_size(config, lora_config(recipe.lora))
     return DryRun(
         tasks=len(tasks),
         instances=instances,
@@ -153,7 +153,7 @@ def _workload(recipe: Recipe, args: FissionGRPOConfig, lengths: Sequence[Lengths
 def _memory(recipe: Recipe, config: PreTrainedConfig, work: Workload) -> dict[str, MemoryEstimate]:
     """Of what the recipe trains first, then of the other choice."""
     adapted = recipe if recipe.lora is not None else recipe.model_copy(update={"lora": LoraSection()})
-    lora = lora_config(adapted)
+    lora = lora_config(adapted.lora)
     assert isinstance(lora, LoraConfig)
     estimates = {
         "all weights": estimate_memory(model_size(config), work),

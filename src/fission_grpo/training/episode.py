@@ -21,8 +21,7 @@ from fission_grpo.recipe import RolloutSection
 from fission_grpo.rewards.base import ScoredStep
 from fission_grpo.rewards.composite import CompositeReward
 from fission_grpo.rollout.driver import EpisodeLimits, EpisodeStart, play_episodes
-from fission_grpo.rollout.policy import Sampling
-from fission_grpo.rollout.transformers_policy import TransformersPolicy
+from fission_grpo.rollout.policy import Policy, Sampling
 from fission_grpo.tasks.task import Task
 from fission_grpo.training.generation import generate_messages, policy_of, sampling_of
 from fission_grpo.training.rollouts import CONTEXT_COLUMN, Rollout
@@ -138,6 +137,35 @@ class EpisodeTasks:
             row=dict(rollout.row),
         )
 
+    def sample(self, rows: Sequence[dict[str, Any]], policy: Policy, sampling: Sampling) -> list[Rollout]:
+        """One episode a row, outside of training."""
+        trajectories = self._play(rows, None, policy, sampling)
+        output = _episode_output(trajectories, nothing=0)
+        return [
+            Rollout(
+                row=row,
+                prompt_ids=tuple(prompt),
+                completion_ids=tuple(completion),
+                text=self._chat.decode(completion),
+                reward=None if trajectory.verdict is None else float(trajectory.solved),
+                outcome=trajectory.solved,
+                update=0,
+                trajectory=trajectory,
+            )
+            for row, prompt, completion, trajectory in zip(
+                rows, output["prompt_ids"], output["completion_ids"], trajectories, strict=True
+            )
+        ]
+
+    def recover(self, contexts: Sequence[CorrectiveContext], policy: Policy, sampling: Sampling) -> list[bool]:
+        """Whether one episode that goes on from each context is solved, or under the horizon `message` its message right."""
+        if self._message_horizon:
+            completions = policy.generate([context.prompt_ids for context in contexts], sampling)
+            pairs = zip(contexts, completions, strict=True)
+            return [self._score_message(context, completion.ids, 0)[1] for context, completion in pairs]
+        rows = [dict(context.failure.row) for context in contexts]
+        return [trajectory.solved for trajectory in self._play(rows, contexts, policy, sampling)]
+
     def take_counts(self) -> dict[str, int]:
         """What was met since the last call and could not be used."""
         counts, self._counts = dict(self._counts), Counter()
@@ -147,7 +175,7 @@ class EpisodeTasks:
         self,
         rows: Sequence[dict[str, Any]],
         contexts: Sequence[CorrectiveContext] | None,
-        policy: TransformersPolicy,
+        policy: Policy,
         sampling: Sampling,
     ) -> list[Trajectory]:
         episodes: list[Task | EpisodeStart] = []

@@ -39,12 +39,14 @@ def step_metrics(logs: Mapping[str, Any], step: int, seconds: float) -> dict[str
         "pool_size": logs.get("fission/pool_size", 0.0),
         "failures": failures,
         "feedback": _named(logs, "fission/feedback/"),
+        "simulator": _named(logs, "fission/simulator/"),
         "tokens": _named(logs, "tokens/"),
         "loss": logs.get("loss"),
         "learning_rate": logs.get("learning_rate"),
         "grad_norm": logs.get("grad_norm"),
         "entropy": logs.get("entropy"),
         "overhead_seconds": sum(_named(logs, "time/").values()),
+        "simulator_seconds": logs.get("time/simulator_seconds", 0.0),
         "seconds": seconds,
     }
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fission_grpo.chat.parsing import parse_message
+from fission_grpo.failure_files import failure_to_json
 from fission_grpo.failures import Diagnosis, classify_step
 from fission_grpo.tasks.rows import messages_of, reference_of, tools_of
 from fission_grpo.types import CorrectiveContext, Failure, FailureKind, Message, RecoveryTarget, Tool, Trajectory
@@ -113,18 +114,17 @@ def group_record(
         results: text, reward and outcome of every recovery.
         advantages: likewise.
     """
-    failure, feedback = context.failure, context.feedback
+    feedback = context.feedback
     return {
         "step": step,
-        "task_id": failure.task_id,
-        "kind": failure.kind,
-        "error_kind": failure.error_kind,
-        "attempt": failure.attempt,
-        "level": int(failure.level),
-        "messages": list(failure.messages),
-        "failed_text": failure.text,
-        "failed_results": [result.content for result in failure.results],
-        "feedback": {"text": feedback.text, "source": feedback.source, "level": int(feedback.level)},
+        "failure": failure_to_json(context.failure, without=("tools",)),
+        "feedback": {
+            "text": feedback.text,
+            "source": feedback.source,
+            "level": int(feedback.level),
+            "kind": feedback.kind,
+            "replaced": feedback.replaced,
+        },
         "recoveries": [
             {"text": text, "reward": reward, "outcome": outcome, "advantage": advantage}
             for (text, reward, outcome), advantage in zip(results, advantages, strict=True)

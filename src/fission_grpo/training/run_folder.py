@@ -4,6 +4,7 @@
     versions.json         of this package and of what it stands on
     metrics.jsonl         one line an update
     trajectories/         fission_groups.jsonl: one line a recovery group
+    alignment.jsonl       one line a measurement of the simulator, and one a refresh
     checkpoint-*/         whole once `COMPLETE` is in it
     model/                the trained policy
 
@@ -20,7 +21,8 @@ from typing import Any
 from fission_grpo.errors import UserError
 from fission_grpo.recipe import Recipe, dump_recipe, load_recipe
 
-LOGS = ("metrics.jsonl", "trajectories/fission_groups.jsonl")
+ALIGNMENT_LOG = "alignment.jsonl"
+LOGS = ("metrics.jsonl", "trajectories/fission_groups.jsonl", ALIGNMENT_LOG)
 _PACKAGES = ("fission-grpo", "torch", "transformers", "trl", "accelerate", "peft", "datasets", "bfcl-eval")
 
 

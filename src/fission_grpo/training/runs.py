@@ -18,11 +18,11 @@ from fission_grpo.environments.base import ComparableEnvironment
 from fission_grpo.environments.registry import make_environment
 from fission_grpo.errors import UserError
 from fission_grpo.fission import FissionSettings
-from fission_grpo.recipe import Recipe, TaskSource
+from fission_grpo.recipe import LoraSection, Recipe, TaskSource
 from fission_grpo.recipe.loading import check_recipe
 from fission_grpo.rewards.composite import CompositeReward, RewardSettings
 from fission_grpo.rollout.loading import load_policy_model, resolve_model
-from fission_grpo.simulators.registry import make_simulator
+from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.tasks.generate import SplitShares, generate_tasks
 from fission_grpo.tasks.mix import Mix
 from fission_grpo.tasks.task import Split, Task, load_tasks
@@ -30,7 +30,9 @@ from fission_grpo.training import checkpoint
 from fission_grpo.training.config import FissionGRPOConfig
 from fission_grpo.training.episode import EpisodeTasks
 from fission_grpo.training.metrics import BudgetCallback, MetricsCallback, MetricSink
-from fission_grpo.training.run_folder import RunFolder
+from fission_grpo.training.run_folder import ALIGNMENT_LOG, RunFolder
+from fission_grpo.training.simulator.alignment import AlignmentMonitor
+from fission_grpo.training.simulator.serving import check_simulators, refresher_of, simulators_of
 from fission_grpo.training.step import StepTasks
 from fission_grpo.training.trainer import FissionGRPOTrainer
 from fission_grpo.types import FeedbackLevel
@@ -76,6 +78,8 @@ def train(
     quieten()
     check_recipe(recipe.model_dump(exclude_none=True), trainer_fields=trainer_fields())
     resolve_model(recipe.model)
+    if recipe.method == "fission":
+        check_simulators(recipe.simulator, run)
     newest = checkpoint.newest_complete(run) if resume else None
     tasks = tasks_of(recipe.tasks.train, "train", recipe.environment)
     args = trainer_config(recipe, run)
@@ -134,32 +138,40 @@ def build_trainer(
     model, tokenizer = load_policy_model(recipe.model)
     if not shows_tools(tokenizer):
         raise UserError(without_tools(recipe.model))
-    chat = ChatFormat(tokenizer)
-    reward = CompositeReward(RewardSettings(**recipe.reward.model_dump()))
-    environment = partial(_comparable_environment, recipe.environment)
-    granularity: StepTasks | EpisodeTasks
-    if recipe.granularity == "step":
-        granularity = StepTasks(tasks, environment, chat, reward, recipe.rollout.max_context_tokens)
-    else:
-        granularity = EpisodeTasks(tasks, environment, chat, reward, recipe.rollout, recipe.fission.recovery_horizon)
+    granularity = granularity_of(recipe, tasks, ChatFormat(tokenizer))
     trainer = FissionGRPOTrainer(
         model,
         granularity.reward,
         args,
         processing_class=tokenizer,
         train_dataset=granularity.dataset(),
-        error_simulator=[make_simulator(name) for name in recipe.fission.simulators],
+        error_simulator=simulators_of(recipe, folder.path) if recipe.method == "fission" else None,
+        make_monitor=partial(_monitor, recipe, folder) if recipe.method == "fission" else None,
         outcome_fn=granularity.outcome,
         failure_fn=granularity.failure,
         prompt_fn=granularity.prompt,
         rollout_func=None if args.use_vllm and recipe.granularity == "step" else granularity.rollout,
-        peft_config=lora_config(recipe),
+        peft_config=lora_config(recipe.lora),
         callbacks=[MetricsCallback(granularity.take_counts, partial(folder.append, "metrics.jsonl"), *sinks)],
         record_group=partial(folder.append, "trajectories/fission_groups.jsonl"),
     )
     trainer.remove_callback(PrinterCallback)  # would print every log as a dictionary, into the progress display
     trainer.extra_state = lambda: {"logs": folder.offsets()}
     return trainer
+
+
+def granularity_of(recipe: Recipe, tasks: Sequence[Task], chat: ChatFormat) -> StepTasks | EpisodeTasks:
+    """The tasks as the recipe has them played and judged."""
+    reward = CompositeReward(RewardSettings(**recipe.reward.model_dump()))
+    environment = partial(_comparable_environment, recipe.environment)
+    if recipe.granularity == "step":
+        return StepTasks(tasks, environment, chat, reward, recipe.rollout.max_context_tokens)
+    return EpisodeTasks(tasks, environment, chat, reward, recipe.rollout, recipe.fission.recovery_horizon)
+
+
+def _monitor(recipe: Recipe, folder: RunFolder, chain: FallbackChain) -> AlignmentMonitor:
+    refresher = refresher_of(recipe.simulator, folder.path)
+    return AlignmentMonitor(recipe.simulator.alignment, chain, partial(folder.append, ALIGNMENT_LOG), refresher)
 
 
 def without_tools(model: str) -> str:
@@ -181,14 +193,14 @@ def _comparable_environment(name: str) -> ComparableEnvironment:
     return environment
 
 
-def lora_config(recipe: Recipe) -> LoraConfig | None:
+def lora_config(lora: LoraSection | None) -> LoraConfig | None:
     """The adapters that a recipe trains, None where it trains all weights."""
-    if recipe.lora is None:
+    if lora is None:
         return None
     return LoraConfig(
-        r=recipe.lora.r,
-        lora_alpha=recipe.lora.alpha,
-        lora_dropout=recipe.lora.dropout,
-        target_modules=recipe.lora.target_modules,
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
         task_type="CAUSAL_LM",
     )

@@ -23,6 +23,7 @@ from fission_grpo.errors import InfrastructureError
 from fission_grpo.failures import classify_step
 from fission_grpo.rewards.base import ScoredStep
 from fission_grpo.rewards.composite import CompositeReward, RewardBreakdown
+from fission_grpo.rollout.policy import Policy, Sampling
 from fission_grpo.tasks.task import Task
 from fission_grpo.training.generation import generate_messages
 from fission_grpo.training.rollouts import CONTEXT_COLUMN, Rollout
@@ -134,6 +135,35 @@ class StepTasks:
             update=rollout.update,
             row=dict(rollout.row),
         )
+
+    def sample(self, rows: Sequence[dict[str, Any]], policy: Policy, sampling: Sampling) -> list[Rollout]:
+        """One scored message a row, outside of training."""
+        prompts = [self._chat.render(*self.prompt(row)) for row in rows]
+        completions = policy.generate(prompts, sampling)
+        columns = {"instance": [row["instance"] for row in rows], CONTEXT_COLUMN: [None] * len(rows)}
+        scored = self._score_rows([completion.ids for completion in completions], columns, update=0)
+        return [
+            Rollout(
+                row=row,
+                prompt_ids=tuple(prompt),
+                completion_ids=completion.ids,
+                text=self._chat.decode(completion.ids),
+                reward=None if score is None else score.total,
+                outcome=score is not None and score.outcome,
+                update=0,
+            )
+            for row, prompt, completion, score in zip(rows, prompts, completions, scored, strict=True)
+        ]
+
+    def recover(self, contexts: Sequence[CorrectiveContext], policy: Policy, sampling: Sampling) -> list[bool]:
+        """The outcome of one recovery a context, outside of training; where the environment failed it counts as none."""
+        completions = policy.generate([context.prompt_ids for context in contexts], sampling)
+        columns = {
+            "instance": [context.failure.row["instance"] for context in contexts],
+            CONTEXT_COLUMN: list(contexts),
+        }
+        scored = self._score_rows([completion.ids for completion in completions], columns, update=0)
+        return [score is not None and score.outcome for score in scored]
 
     def take_counts(self) -> dict[str, int]:
         """What was met since the last call and could not be used."""

@@ -28,7 +28,7 @@ from trl.trainer.utils import RepeatSampler
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.errors import UserError
 from fission_grpo.fission import FissionEngine, SignalFilter, has_signal
-from fission_grpo.simulators.base import Simulator
+from fission_grpo.simulators.base import Simulator, Weighted
 from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.simulators.environment import EnvironmentSimulator
 from fission_grpo.simulators.rules import RulesSimulator
@@ -46,6 +46,7 @@ from fission_grpo.training.rollouts import (
     group_record,
     prompt_of_row,
 )
+from fission_grpo.training.simulator.alignment import AlignmentMonitor
 from fission_grpo.types import CorrectiveContext, Tool, Trajectory
 
 WRAPPED = (
@@ -94,6 +95,7 @@ class FissionGRPOTrainer(GRPOTrainer):
         failure_fn: what a failed exploration rollout teaches; the default reads text, tools and reference of the row.
         prompt_fn: x of a row as chat messages and tools; the default reads the columns `prompt` and `tools`.
         record_group: called on the main process with one dictionary for every recovery group.
+        make_monitor: makes what watches the simulators, of the chain that they stand in; it measures at checkpoints.
 
     Raises:
         UserError: neither `outcome_fn` nor `success_threshold` is given; a tokenizer has no chat template.
@@ -115,6 +117,7 @@ class FissionGRPOTrainer(GRPOTrainer):
         failure_fn: FailureFn | None = None,
         prompt_fn: PromptFn | None = None,
         record_group: Callable[[dict[str, Any]], None] | None = None,
+        make_monitor: Callable[[FallbackChain], AlignmentMonitor] | None = None,
         **trl_arguments: Any,
     ) -> None:
         if outcome_fn is None and args.success_threshold is None:
@@ -129,6 +132,7 @@ class FissionGRPOTrainer(GRPOTrainer):
         _check_dataset(trl_arguments.get("train_dataset"), args)
         super().__init__(model, reward_funcs, args=args, processing_class=processing_class, **trl_arguments)
         self.engine = FissionEngine(args.fission_settings(), _chain(error_simulator), self.chat)
+        self.monitor = make_monitor(self.engine.chain) if make_monitor else None
         self.batch: Batch | None = None
         self._outcome_fn = outcome_fn
         self._failure_fn = failure_fn or failure_of_row
@@ -166,12 +170,21 @@ class FissionGRPOTrainer(GRPOTrainer):
 
     def _pop_contexts(self, rows: int) -> list[CorrectiveContext]:
         """The pool lives on the main process; every rank gets the same contexts."""
-        started = time.perf_counter()
+        started, diagnosing, read = time.perf_counter(), self.engine.simulator_seconds, self._simulator_tokens()
         holder: list[Any] = [None]
         if self.accelerator.is_main_process:
             holder[0] = self.engine.pop(self.state.global_step, rows)
-        self._count("time/pop_seconds", time.perf_counter() - started)
+        diagnosing = self.engine.simulator_seconds - diagnosing
+        self._count("time/simulator_seconds", diagnosing)
+        self._count("time/pop_seconds", time.perf_counter() - started - diagnosing)
+        self._count("tokens/simulator", self._simulator_tokens() - read)
         return broadcast_object_list(holder)[0] if self.accelerator.num_processes > 1 else holder[0]
+
+    def _simulator_tokens(self) -> float:
+        """Tokens that a local simulator has processed, each worth what its size is beside the policy's."""
+        local = [each for each in self.engine.chain.simulators if isinstance(each, Weighted)]
+        size = sum(parameter.numel() for parameter in cast(Any, self.model).parameters())
+        return sum(each.tokens.total() * each.parameters / size for each in local)
 
     def _exploration_rows(self, inputs: list[Row], displaced: int) -> list[Row]:
         """This rank's rows of the prompts whose turn it is, in whole groups over the ranks' joined order."""
@@ -255,6 +268,8 @@ class FissionGRPOTrainer(GRPOTrainer):
             scored = [outcome for _, reward, outcome in results[group] if reward is not None]
             if scored:
                 self.engine.record(context, scored)
+                if self.monitor is not None:
+                    self.monitor.note_group(context, scored)
             if self._record_group is not None:
                 self._record_group(group_record(self.state.global_step, context, results[group], weights[group]))
 
@@ -266,6 +281,8 @@ class FissionGRPOTrainer(GRPOTrainer):
         if self.accelerator.is_main_process:
             self.engine.intercept(gathered)
             self.engine.end_update()
+            if self.monitor is not None:
+                self.monitor.note_failures(gathered)
             for name, value in self.engine.metrics().items():
                 self._count(name, value)
         self._count("time/intercept_seconds", time.perf_counter() - started)
@@ -359,6 +376,8 @@ class FissionGRPOTrainer(GRPOTrainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+        if self.monitor is not None and self.accelerator.is_main_process:
+            self.monitor.at_checkpoint(self.state.global_step)
         with checkpoint.saving(folder):
             super()._save_checkpoint(model, trial)
             if self.accelerator.is_main_process:
@@ -368,7 +387,13 @@ class FissionGRPOTrainer(GRPOTrainer):
                 checkpoint.seal(folder)
 
     def _fission_state(self) -> dict[str, Any]:
-        return {"engine": self.engine.state_dict(), "queue": self._queue.waiting, **self.extra_state()}
+        monitor = self.monitor.state_dict() if self.monitor else None
+        return {
+            "engine": self.engine.state_dict(),
+            "queue": self._queue.waiting,
+            "monitor": monitor,
+            **self.extra_state(),
+        }
 
     def load_weights(self, folder: Path) -> None:
         """Takes over the weights of a checkpoint, and nothing else of it."""
@@ -389,6 +414,8 @@ class FissionGRPOTrainer(GRPOTrainer):
             state = checkpoint.load_state(Path(resume_from_checkpoint))
             self.engine.load_state_dict(state["engine"])
             self._queue.waiting = state["queue"]
+            if self.monitor is not None and state["monitor"] is not None:
+                self.monitor.load_state_dict(state["monitor"])
         return super().train(resume_from_checkpoint, *arguments, **named)
 
 
@@ -414,7 +441,7 @@ def _check_dataset(dataset: Any, args: FissionGRPOConfig) -> None:
         )
 
 
-def _chain(simulator: Simulator | Sequence[Simulator] | None) -> Simulator:
+def _chain(simulator: Simulator | Sequence[Simulator] | None) -> FallbackChain:
     """The simulator or simulators a user gave, behind the leak guard and in front of the fixed sentence."""
     if simulator is None:
         return FallbackChain([EnvironmentSimulator(), RulesSimulator()])

@@ -55,13 +55,9 @@ HOSTILE = (
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_a_policy_wrote_is_escaped(tmp_path: Path, text: str) -> None:
     run = load_runs([write_run(tmp_path / "a", groups=0)])[0]
-    group: dict[str, Any] = {
-        **recovery_group(text=text),
-        "task_id": text,
-        "failed_text": text,
-        "failed_results": [f"{text} again"],
-    }
-    group["messages"][1]["content"] = text
+    group: dict[str, Any] = recovery_group(text=text)
+    group["failure"] |= {"task_id": text, "text": text, "results": [{"content": f"{text} again"}]}
+    group["failure"]["messages"][1]["content"] = text
     group["feedback"]["text"] = text
     clean = Tags(render_report(Report("t", [], [_with_group(run, recovery_group())])))
     page = render_report(Report(text, [], [_with_group(run, group)]))

@@ -1,0 +1,169 @@
+"""The simulator `local`: a language model of transformers in this process, usually one that was fine-tuned for it."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from fission_grpo.chat.template import ChatFormat
+from fission_grpo.errors import UserError
+from fission_grpo.rollout.loading import load_policy_model, load_tokenizer, places_of
+from fission_grpo.rollout.policy import Sampling
+from fission_grpo.rollout.transformers_policy import TransformersPolicy
+from fission_grpo.simulators.answer import feedback_of
+from fission_grpo.simulators.fixed import fixed_feedback
+from fission_grpo.simulators.prompt import INSTRUCTION, diagnosis_prompt
+from fission_grpo.types import Failure, Feedback
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+CARD_FILE = "simulator.json"
+"""In the folder of a model that was fine-tuned as a simulator."""
+
+
+@dataclass(frozen=True)
+class SimulatorCard:
+    """What has to be known of a simulator to ask it as it was trained.
+
+    Attributes:
+        instruction: the system message of its training; empty for none.
+        tokenizer: fingerprint of the tokenizer that it was trained with.
+        examples: training examples it has seen, all versions together.
+        version: 1, and one more for each refresh.
+    """
+
+    instruction: str = INSTRUCTION
+    tokenizer: str | None = None
+    examples: int = 0
+    version: int = 1
+
+    def save(self, folder: Path) -> None:
+        """Writes the card into a model's folder."""
+        (folder / CARD_FILE).write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+
+
+def load_card(folder: str | Path) -> SimulatorCard:
+    """The card of a folder; the default one for a model that has none (any instruct model may be asked).
+
+    Raises:
+        UserError: the card is broken.
+    """
+    path = Path(folder, CARD_FILE)
+    if not path.is_file():
+        return SimulatorCard()
+    try:
+        return SimulatorCard(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"simulator {folder}: its {CARD_FILE} is broken ({error}); train it again") from error
+
+
+def fingerprint(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """Identity of a tokenizer: equal exactly where equal texts become equal ids."""
+    content = {"vocabulary": sorted(tokenizer.get_vocab().items()), "template": tokenizer.chat_template}
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def check_simulator(model: str) -> SimulatorCard:
+    """Reads card and tokenizer of a simulator, before any weights are loaded.
+
+    Raises:
+        UserError: no such model, or its tokenizer is another than it was trained with.
+    """
+    place, _ = places_of(model)
+    card, tokenizer = load_card(place), load_tokenizer(place)
+    if card.tokenizer not in (None, fingerprint(tokenizer)):
+        raise UserError(
+            f"simulator {model}: its tokenizer is not the one it was trained with ({CARD_FILE} says {card.tokenizer}, found "
+            f"{fingerprint(tokenizer)}); restore the tokenizer's files, or train the simulator again"
+        )
+    return card
+
+
+class LocalSimulator:
+    """Diagnoses in batches: greedily at first, and by drawing where it is asked again.
+
+    Both are functions of the failures alone, so that a resumed run gets the same feedback.
+
+    Args:
+        model: folder or hub name; see `rollout.loading.locate_model`.
+        device: default: the first GPU, else the CPU.
+
+    Attributes:
+        model: where it was loaded from.
+        card: how it was trained.
+        tokens: what it read and wrote so far, `prefill` and `sampled`.
+        parameters: its size, by which its tokens are weighted beside the policy's.
+
+    Raises:
+        UserError: see `check_simulator`; or its vocabulary does not fit its weights.
+    """
+
+    name = "local"
+
+    def __init__(self, model: str, device: str | None = None, batch_size: int = 32, max_new_tokens: int = 128) -> None:
+        import torch
+
+        self.model = model
+        self.card = check_simulator(model)
+        loaded, tokenizer = load_policy_model(model)
+        network: Any = loaded  # transformers ships no complete types
+        rows = network.get_input_embeddings().num_embeddings
+        if len(tokenizer) > rows:
+            raise UserError(
+                f"simulator {model}: its tokenizer has {len(tokenizer)} entries, its weights {rows}: they are of two models"
+            )
+        network.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+        network.requires_grad_(False)
+        self.parameters = network.num_parameters()
+        self.tokens: Counter[str] = Counter()
+        self._chat = ChatFormat(tokenizer)
+        self._context = int(getattr(network.config, "max_position_embeddings", 0)) or 1 << 30
+        self._policy = TransformersPolicy(
+            network, cast(int, tokenizer.pad_token_id), self._chat.end_ids, batch_size, context_tokens=self._context
+        )
+        self._max_new_tokens = max_new_tokens
+
+    def diagnose(self, failures: Sequence[Failure]) -> list[Feedback]:
+        return self._diagnose(failures, Sampling(0.0, max_new_tokens=self._max_new_tokens))
+
+    def diagnose_again(self, failures: Sequence[Failure]) -> list[Feedback]:
+        """A second attempt, drawn at temperature 1."""
+        return self._diagnose(failures, Sampling(1.0, max_new_tokens=self._max_new_tokens, seed=_seed(failures)))
+
+    def answers(self, failures: Sequence[Failure], sampling: Sampling) -> list[str | None]:
+        """The raw answers; None where the failure does not fit the model's context."""
+        prompts = [self._chat.render(diagnosis_prompt(failure, self.card.instruction)) for failure in failures]
+        fitting = [index for index, ids in enumerate(prompts) if len(ids) < self._context]
+        completions = self._policy.generate([prompts[index] for index in fitting], sampling) if fitting else []
+        self.tokens["prefill"] += sum(len(prompts[index]) for index in fitting)
+        self.tokens["sampled"] += sum(len(completion.ids) for completion in completions)
+        answers: list[str | None] = [None] * len(failures)
+        for index, completion in zip(fitting, completions, strict=True):
+            answers[index] = self._chat.decode(completion.ids)
+        return answers
+
+    def state_dict(self) -> dict[str, int]:
+        """The token counts, as JSON."""
+        return dict(self.tokens)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.tokens = Counter(state)
+
+    def _diagnose(self, failures: Sequence[Failure], sampling: Sampling) -> list[Feedback]:
+        pairs = zip(failures, self.answers(failures, sampling), strict=True)
+        return [
+            fixed_feedback(replaced=self.name, reason="long_context")
+            if answer is None
+            else feedback_of(answer, failure, self.name)
+            for failure, answer in pairs
+        ]
+
+
+def _seed(failures: Sequence[Failure]) -> int:
+    """A seed of the failures' contents."""
+    content = json.dumps([diagnosis_prompt(failure, "")[0]["content"] for failure in failures])
+    return int.from_bytes(sha256(content.encode()).digest()[:7], "big")

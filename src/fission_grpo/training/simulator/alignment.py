@@ -1,0 +1,127 @@
+"""The alignment monitor: does the preferred simulator still fit the policy's newest failures? (docs/method.md, section 8.1)
+
+At checkpoints it diagnoses the newest failures, whether they were fissioned or not, and judges the simulator's own words
+before the guard. Beside that stands what the recovery groups since the last measurement said: where their feedback came
+from, and how often the policy recovered, by kind of error.
+"""
+
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fission_grpo.evaluation.metrics import Ratio
+from fission_grpo.recipe import AlignmentSection
+from fission_grpo.simulators.base import Simulator
+from fission_grpo.simulators.chain import FallbackChain
+from fission_grpo.training.simulator.measures import judge, measure
+from fission_grpo.training.simulator.refresh import Refresher
+from fission_grpo.types import CorrectiveContext, Failure
+
+_LOGGER = logging.getLogger(__name__)
+SHOWN = ("usable", "leak", "agreement", "agreement_all", "sound")
+
+
+class AlignmentMonitor:
+    """Watches one run's simulators; on the main process only.
+
+    Args:
+        chain: the run's simulators; the first is the one that is watched.
+        append: takes a record for `alignment.jsonl`.
+        refresher: fine-tunes the first simulator further when that is due, None where it stays frozen.
+    """
+
+    def __init__(
+        self,
+        settings: AlignmentSection,
+        chain: FallbackChain,
+        append: Callable[[Mapping[str, Any]], None],
+        refresher: Refresher | None = None,
+    ) -> None:
+        self._settings = settings
+        self._chain = chain
+        self._append = append
+        self._refresher = refresher
+        kept = max(settings.failures, refresher.settings.failures if refresher else 0)
+        self._newest: deque[Failure] = deque(maxlen=kept)
+        self._sources: Counter[str] = Counter()
+        self._recovered: dict[str, list[int]] = {}
+        self._measured_at = 0
+
+    @property
+    def simulator(self) -> Simulator:
+        """The one that is watched."""
+        return self._chain.simulators[0]
+
+    def note_failures(self, failures: Sequence[Failure]) -> None:
+        """Takes in the failures of an update."""
+        self._newest.extend(failures)
+
+    def note_group(self, context: CorrectiveContext, outcomes: Sequence[bool]) -> None:
+        """Takes in the outcomes of a recovery group."""
+        self._sources[context.feedback.source] += 1
+        counts = self._recovered.setdefault((context.failure.error_kind or context.failure.kind).value, [0, 0])
+        counts[0] += sum(outcomes)
+        counts[1] += len(outcomes)
+
+    def at_checkpoint(self, step: int) -> None:
+        """Measures, warns and refreshes, where that is due."""
+        if step - self._measured_at < self._settings.every or not self._newest:
+            return
+        self._measured_at = step
+        started = time.perf_counter()
+        failures = list(self._newest)[-self._settings.failures :]
+        found = measure(judge(failures, self.simulator.diagnose(failures)))
+        record = {
+            "event": "measurement",
+            "step": step,
+            "simulator": self.simulator.name,
+            "version": self._refresher.version if self._refresher else 1,
+            "failures": len(failures),
+            **{name: _pair(found[name]) for name in SHOWN},
+            "sources": dict(self._sources),
+            "fallback": _pair(self._fallback()),
+            "recovery": {kind: list(counts) for kind, counts in sorted(self._recovered.items())},
+            "warn_below": self._settings.warn_below,
+            "seconds": round(time.perf_counter() - started, 3),
+        }
+        self._append(record)
+        self._sources.clear()
+        self._recovered.clear()
+        low = (found["sound"].value or 0.0) < self._settings.warn_below
+        if low:
+            _LOGGER.warning(
+                "update %d: the simulator %r diagnoses %s of the newest failures soundly, less than %g "
+                "(simulator.alignment.warn_below)",
+                *(step, self.simulator.name, found["sound"], self._settings.warn_below),
+            )
+        if self._refresher is not None and self._refresher.due(step, low):
+            self._append(self._refresher.refresh(step, list(self._newest), self._chain))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next measurement depends on; picklable."""
+        return {
+            "newest": list(self._newest),
+            "sources": dict(self._sources),
+            "recovered": self._recovered,
+            "measured_at": self._measured_at,
+            "refresher": self._refresher.state_dict() if self._refresher else None,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continues where `state_dict` was taken."""
+        self._newest.extend(state["newest"])
+        self._sources = Counter(state["sources"])
+        self._recovered = dict(state["recovered"])
+        self._measured_at = state["measured_at"]
+        if self._refresher is not None and state["refresher"] is not None:
+            self._refresher.load_state_dict(state["refresher"], self._chain)
+
+    def _fallback(self) -> Ratio:
+        own = self._sources[self.simulator.name]
+        return Ratio(self._sources.total() - own, self._sources.total())
+
+
+def _pair(ratio: Ratio) -> list[int]:
+    return [ratio.numerator, ratio.denominator]

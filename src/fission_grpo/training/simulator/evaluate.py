@@ -1,0 +1,272 @@
+"""Evaluates simulators on fresh failures of a policy on held-out tasks (`fission simulator evaluate`).
+
+All simulators see the same failures. Fixed sentence, environment and rules are played beside them, for utility.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fission_grpo.errors import UserError
+from fission_grpo.evaluation.metrics import Ratio
+from fission_grpo.evaluation.records import EpisodeRecord
+from fission_grpo.evaluation.statistics import paired_difference, summary
+from fission_grpo.failure_files import failure_from_json
+from fission_grpo.simulators.base import Simulator
+from fission_grpo.simulators.chain import FallbackChain
+from fission_grpo.simulators.environment import EnvironmentSimulator
+from fission_grpo.simulators.fixed import FixedSimulator
+from fission_grpo.simulators.rules import RulesSimulator
+from fission_grpo.training.simulator.measures import (
+    MEASURES,
+    confusion,
+    judge,
+    majority_agreement,
+    mean_words,
+    measure,
+    records_of,
+)
+from fission_grpo.training.simulator.sampling import Playground, sample_failures
+from fission_grpo.training.simulator.utility import ANSWERED, RECOVERED, blind_answers, recoveries, told_answer
+from fission_grpo.types import Failure, FailureKind, Feedback
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, the number done and of all."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A share with its numerator, denominator and 95% interval, clustered by scenario."""
+
+    numerator: int
+    denominator: int
+    low: float
+    high: float
+
+    @property
+    def ratio(self) -> Ratio:
+        return Ratio(self.numerator, self.denominator)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A difference of two shares over the same failures, with its 95% interval."""
+
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class SimulatorResult:
+    """One simulator.
+
+    Attributes:
+        measures: by the names of `measures.MEASURES`, of its own words before the guard.
+        labels: agreement with kinds labelled by hand, where there are labels.
+        confusion: established kind -> diagnosed kind -> failures.
+        words: mean length of a message.
+        utility: how often the policy recovers, given this simulator behind the chain's guard and fallback.
+        over_fixed: the same minus that of the fixed sentence.
+        blind: how often a reader gives the answer from schema and feedback alone.
+        gain: the same minus that of the fixed sentence.
+        counts: what the chain did: answers by source, leaks, second attempts.
+    """
+
+    name: str
+    measures: Mapping[str, Estimate]
+    labels: Estimate | None
+    confusion: Mapping[str, Mapping[str, int]]
+    words: float
+    utility: Estimate
+    over_fixed: Change
+    blind: Estimate
+    gain: Change
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All simulators on the same failures.
+
+    Attributes:
+        settings: policy, reader, number of failures, samples of each, seed.
+        majority: agreement of always saying the most frequent kind.
+        told: how often the reader gives the answer when it is told; without a high value no gain means anything.
+    """
+
+    settings: Mapping[str, Any]
+    majority: Ratio
+    told: Estimate
+    results: Sequence[SimulatorResult] = field(default_factory=list[SimulatorResult])
+
+    def save(self, path: Path) -> None:
+        """Writes the evaluation as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Failures whose kind was labelled by hand."""
+
+    failures: Sequence[Failure]
+    labels: Sequence[FailureKind]
+
+
+BASELINES: tuple[tuple[str, tuple[type[Simulator], ...]], ...] = (
+    ("fixed", (FixedSimulator,)),
+    ("environment", (EnvironmentSimulator,)),
+    ("rules", (RulesSimulator,)),
+)
+
+
+class SimulatorEvaluation:
+    """Evaluates simulators on one set of failures, one after the other.
+
+    Args:
+        playground: the policy that recovers, on held-out tasks.
+        reader: the policy that answers without the dialogue; default: the playground's own.
+        samples: recoveries of every failure, and answers of the reader.
+    """
+
+    def __init__(
+        self,
+        playground: Playground,
+        failures: Sequence[Failure],
+        *,
+        reader: Playground | None = None,
+        samples: int = 4,
+        seed: int = 0,
+        labelled: Labelled | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.failures = list(failures)
+        self._playground = playground
+        self._reader = reader or playground
+        self._samples = samples
+        self._seed = seed
+        self._labelled = labelled
+        self._progress = progress or (lambda *_: None)
+        with_answer = [failure for failure in self.failures if failure.reference]
+        self._told = self._blind(with_answer, [told_answer(failure) for failure in with_answer])
+        fixed = FixedSimulator().diagnose(self.failures)
+        self._fixed_recoveries = self._recover(fixed)
+        self._fixed_answers = self._blind(self.failures, fixed)
+
+    def run(self, simulators: Sequence[tuple[str, Simulator]]) -> list[SimulatorResult]:
+        """The baselines, then the simulators, in order."""
+        baselines = [(name, kinds[0]()) for name, kinds in BASELINES]
+        everyone = [*baselines, *simulators]
+        results: list[SimulatorResult] = []
+        for index, (name, simulator) in enumerate(everyone):
+            self._progress(name, index, len(everyone))
+            results.append(self._evaluate(name, simulator))
+        self._progress("done", len(everyone), len(everyone))
+        return results
+
+    @property
+    def told(self) -> Estimate:
+        """See `Evaluation.told`."""
+        return _estimate(self._told, ANSWERED)
+
+    def _evaluate(self, name: str, simulator: Simulator) -> SimulatorResult:
+        judged = judge(self.failures, simulator.diagnose(self.failures))
+        records = records_of(judged)
+        chain = FallbackChain([simulator, RulesSimulator()] if name not in dict(BASELINES) else [simulator])
+        served = chain.diagnose(self.failures)
+        recovered, answered = self._recover(served), self._blind(self.failures, served)
+        return SimulatorResult(
+            name=name,
+            measures={each: _estimate(records, each) for each in MEASURES},
+            labels=self._label_agreement(simulator),
+            confusion=confusion(judged),
+            words=mean_words(judged),
+            utility=_estimate(recovered, RECOVERED),
+            over_fixed=_change(recovered, self._fixed_recoveries, RECOVERED),
+            blind=_estimate(answered, ANSWERED),
+            gain=_change(answered, self._fixed_answers, ANSWERED),
+            counts=dict(chain.counts),
+        )
+
+    def _recover(self, feedbacks: Sequence[Feedback]) -> list[EpisodeRecord]:
+        return recoveries(self._playground, self.failures, feedbacks, self._samples, self._seed)
+
+    def _blind(self, failures: Sequence[Failure], feedbacks: Sequence[Feedback]) -> list[EpisodeRecord]:
+        reader = self._reader
+        sampling = reader.sampling(self._seed)
+        return blind_answers(reader.policy, reader.chat, failures, feedbacks, sampling, self._samples)
+
+    def _label_agreement(self, simulator: Simulator) -> Estimate | None:
+        if self._labelled is None:
+            return None
+        feedbacks = simulator.diagnose(self._labelled.failures)
+        records = [
+            EpisodeRecord(
+                failure.task_id,
+                failure.scenario,
+                0,
+                "",
+                {"label": (int(feedback.kind is label and not feedback.replaced), 1)},
+            )
+            for failure, feedback, label in zip(self._labelled.failures, feedbacks, self._labelled.labels, strict=True)
+        ]
+        return _estimate(records, "label")
+
+
+def load_labels(path: Path) -> Labelled:
+    """Reads failures labelled by hand: lines `{"failure": {...}, "label": kind}`.
+
+    Raises:
+        UserError: no such file, or a broken line.
+    """
+    if not path.is_file():
+        raise UserError(f"--labels {path}: no such file")
+    failures: list[Failure] = []
+    labels: list[FailureKind] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            failures.append(failure_from_json(row["failure"]))
+            labels.append(FailureKind(row["label"]))
+        except (ValueError, KeyError, TypeError) as error:
+            first = next(iter(str(error).splitlines()), type(error).__name__)
+            raise UserError(f"--labels {path}, line {number}: not readable as a labelled failure ({first})") from error
+    return Labelled(failures, labels)
+
+
+def held_out_failures(playground: Playground, count: int, seed: int, progress: Progress) -> list[Failure]:
+    """Fresh failures of the playground's policy.
+
+    Raises:
+        UserError: it does not fail at all.
+    """
+    failures = sample_failures(playground, count, seed, lambda done, of: progress("failures", done, of))
+    if not failures:
+        raise UserError("the policy made no failure on these tasks: there is nothing to evaluate a simulator on")
+    return failures
+
+
+__all__ = [
+    "Change",
+    "Estimate",
+    "Evaluation",
+    "Labelled",
+    "SimulatorEvaluation",
+    "SimulatorResult",
+    "held_out_failures",
+    "load_labels",
+    "majority_agreement",
+    "measure",
+]
+
+
+def _estimate(records: Sequence[EpisodeRecord], metric: str) -> Estimate:
+    (row,) = summary([records], [metric])
+    return Estimate(row.ratio.numerator, row.ratio.denominator, row.interval.low, row.interval.high)
+
+
+def _change(first: Sequence[EpisodeRecord], second: Sequence[EpisodeRecord], metric: str) -> Change:
+    found = paired_difference([first], [second], metric)
+    return Change(found.difference, found.interval.low, found.interval.high)

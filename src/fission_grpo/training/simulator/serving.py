@@ -1,0 +1,59 @@
+"""The simulators of a run, as its recipe names them; mistakes are found before any weights are loaded."""
+
+from pathlib import Path
+
+from fission_grpo.recipe import Recipe, SimulatorSection
+from fission_grpo.simulators.base import Simulator
+from fission_grpo.simulators.cache import ReplyCache
+from fission_grpo.simulators.corrupted import CorruptedSimulator
+from fission_grpo.simulators.endpoint import EndpointOptions, EndpointSimulator
+from fission_grpo.simulators.local import LocalSimulator, check_simulator
+from fission_grpo.simulators.registry import make_simulator
+from fission_grpo.training.simulator.refresh import Refresher
+
+CACHE_FILE = "simulator_cache.jsonl"
+"""In a run folder: what the endpoint answered."""
+
+
+def check_simulators(section: SimulatorSection, run: Path) -> None:
+    """Looks at what the simulators of a recipe need.
+
+    Raises:
+        UserError: the local simulator's folder or tokenizer is wrong, or the endpoint cannot be used.
+    """
+    if section.local is not None:
+        check_simulator(section.local.model)
+    if section.endpoint is not None:
+        _endpoint(section, run).check()
+
+
+def simulators_of(recipe: Recipe, run: Path) -> list[Simulator]:
+    """The simulators in order of preference; the first may be corrupted, for ablations."""
+    section = recipe.simulator
+    simulators = [_simulator(name, section, run) for name in recipe.fission.simulators]
+    if section.corruption > 0:
+        simulators[0] = CorruptedSimulator(simulators[0], section.corruption, recipe.seed)
+    return simulators
+
+
+def refresher_of(section: SimulatorSection, run: Path) -> Refresher | None:
+    """What refreshes the local simulator, None where it stays frozen."""
+    if section.refresh is None or section.local is None:
+        return None
+    teacher = _endpoint(section, run) if section.refresh.teacher == "endpoint" else None
+    return Refresher(section.refresh, section.local, run, teacher)
+
+
+def _simulator(name: str, section: SimulatorSection, run: Path) -> Simulator:
+    if name == "local" and section.local is not None:
+        return LocalSimulator(**section.local.model_dump())
+    if name == "endpoint":
+        return _endpoint(section, run)
+    return make_simulator(name)
+
+
+def _endpoint(section: SimulatorSection, run: Path) -> EndpointSimulator:
+    assert section.endpoint is not None  # the recipe was checked
+    settings = section.endpoint
+    options = EndpointOptions(**settings.model_dump(exclude={"cache"}))
+    return EndpointSimulator(options, ReplyCache(Path(settings.cache) if settings.cache else run / CACHE_FILE))

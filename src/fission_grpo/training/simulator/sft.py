@@ -1,0 +1,171 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# torch, transformers and TRL ship no complete types.
+"""Fine-tuning a language model as the Error Simulator, with TRL's SFTTrainer.
+
+Only the answer is learnt. Prompt and answer are tokenised here, by the chat format that will ask the simulator later, so
+that what it is trained on is token for token what it will read.
+
+    OUT/recipe.yaml      as resolved
+    OUT/log.jsonl        losses
+    OUT/checkpoint-*/    the best so far and the newest, each whole once `COMPLETE` is in it
+    OUT/model/           the weights of the lowest validation loss, with the simulator's card
+"""
+
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from datasets import Dataset
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
+
+from fission_grpo.chat.template import ChatFormat
+from fission_grpo.errors import UserError
+from fission_grpo.recipe import SimulatorRecipe, dump_recipe
+from fission_grpo.rollout.loading import load_policy_model, places_of, resolve_model
+from fission_grpo.simulators.answer import answer_text
+from fission_grpo.simulators.local import SimulatorCard, fingerprint, load_card
+from fission_grpo.simulators.prompt import INSTRUCTION, diagnosis_prompt
+from fission_grpo.training import checkpoint
+from fission_grpo.training.runs import lora_config
+from fission_grpo.training.simulator.examples import Example, load_examples
+
+_DEFAULTS: dict[str, Any] = {
+    "num_train_epochs": 3,
+    "learning_rate": 1e-5,
+    "per_device_train_batch_size": 8,
+    "lr_scheduler_type": "cosine",
+    "warmup_steps": 0.05,  # a share: values below 1 are
+    "logging_steps": 10,
+    "eval_strategy": "epoch",
+    "save_strategy": "epoch",
+    "save_total_limit": 2,
+    "report_to": "none",
+    "max_length": None,
+}
+_CPU_DEFAULTS = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
+_FIXED: dict[str, Any] = {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss", "greater_is_better": False}
+
+LossSink = Callable[[Mapping[str, float], int, int], None]
+"""Called with a log of the trainer, the number of updates done, and of all."""
+
+
+def trainer_fields() -> set[str]:
+    """The names that a simulator recipe's `trainer` section may hold."""
+    return {each.name for each in fields(SFTConfig)} - set(_FIXED)
+
+
+def train_simulator(recipe: SimulatorRecipe, out: Path, *, resume: bool = False, sink: LossSink | None = None) -> Path:
+    """Trains one simulator, or continues from its newest whole checkpoint; returns the model's folder.
+
+    Raises:
+        UserError: a mistake in recipe, data, model or folder; nothing was loaded or overwritten before it.
+    """
+    if (out / "recipe.yaml").exists() and not resume:
+        raise UserError(f"--out {out}: there is a simulator in it; --resume goes on with it, another folder begins anew")
+    train, validation = (load_examples(Path(recipe.data), part, recipe.fraction) for part in ("train", "validation"))
+    _check_sizes(recipe, len(train), len(validation))
+    resolve_model(recipe.model)
+    args = _config(recipe, out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
+    newest = checkpoint.newest_complete(out) if resume else None
+    trainer = _trainer(recipe, args, train, validation, sink)
+    trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    _save(trainer, recipe, out / "model", len(train))
+    return out / "model"
+
+
+def encode(example: Example, chat: ChatFormat, instruction: str) -> dict[str, list[int]]:
+    """Token ids (T,) of prompt, answer and end token, and labels (T,) that leave the prompt out."""
+    prompt = chat.render(diagnosis_prompt(example.failure, instruction))
+    answer = [*chat.tokenize(answer_text(example.answer.kind, example.answer.message)), chat.turn_end_id]
+    return {"input_ids": [*prompt, *answer], "labels": [-100] * len(prompt) + answer}
+
+
+class _Log(TrainerCallback):
+    """Hands the trainer's logs on and seals its checkpoints."""
+
+    def __init__(self, out: Path, sink: LossSink | None) -> None:
+        self._out = out
+        self._sink = sink
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any
+    ) -> None:
+        losses = {name: float(value) for name, value in (logs or {}).items() if isinstance(value, int | float)}
+        with (self._out / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": state.global_step, **losses}) + "\n")
+        if self._sink is not None:
+            self._sink(losses, state.global_step, state.max_steps)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        checkpoint.seal(Path(cast(str, args.output_dir)) / f"checkpoint-{state.global_step}")
+
+
+def _check_sizes(recipe: SimulatorRecipe, train: int, validation: int) -> None:
+    if not train or not validation:
+        raise UserError(
+            f"data {recipe.data}: {train} training and {validation} validation examples found, at least 1 of each is "
+            "needed; collect more, or raise `fraction`"
+        )
+
+
+def _config(recipe: SimulatorRecipe, out: Path) -> SFTConfig:
+    settings = _DEFAULTS | ({} if torch.cuda.is_available() else _CPU_DEFAULTS) | recipe.trainer | _FIXED
+    try:
+        return SFTConfig(output_dir=str(out), seed=recipe.seed, **settings)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"trainer: {error}") from error
+
+
+def _trainer(
+    recipe: SimulatorRecipe, args: SFTConfig, train: Sequence[Example], validation: Sequence[Example], sink: LossSink | None
+) -> SFTTrainer:
+    model, tokenizer = load_policy_model(recipe.model)
+    chat, instruction = ChatFormat(tokenizer), instruction_of(recipe)
+    longest = getattr(model.config, "max_position_embeddings", None)
+    encoded = [[encode(example, chat, instruction) for example in part] for part in (train, validation)]
+    fitting = [[row for row in rows if longest is None or len(row["input_ids"]) <= longest] for rows in encoded]
+    if not all(fitting):
+        raise UserError(
+            f"model {recipe.model}: no example fits its context of {longest} tokens; take a model of a longer one"
+        )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning)
+        trainer = SFTTrainer(
+            model=model,
+            args=args,
+            train_dataset=Dataset.from_list(fitting[0]),
+            eval_dataset=Dataset.from_list(fitting[1]),
+            processing_class=tokenizer,
+            peft_config=lora_config(recipe.lora),
+            callbacks=[_Log(Path(cast(str, args.output_dir)), sink), EarlyStoppingCallback(recipe.patience)],
+        )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def instruction_of(recipe: SimulatorRecipe) -> str:
+    """The system message of the training."""
+    return INSTRUCTION if recipe.instruction == "full" else ""
+
+
+def _save(trainer: SFTTrainer, recipe: SimulatorRecipe, folder: Path, examples: int) -> None:
+    """The model, and its card written last: a folder without it is no simulator yet."""
+    trainer.save_model(str(folder))
+    tokenizer: Any = trainer.processing_class
+    place, _ = places_of(recipe.model)
+    before = load_card(place)
+    SimulatorCard(
+        instruction=instruction_of(recipe),
+        tokenizer=fingerprint(tokenizer),
+        examples=before.examples + examples,
+        version=before.version + (before.tokenizer is not None),
+    ).save(folder)
