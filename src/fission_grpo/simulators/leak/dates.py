@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 _MONTH_NAMES = "jan feb mar apr may jun jul aug sep oct nov dec"
-_MONTHS: list[str] = _MONTH_NAMES.split()
+_MONTHS: tuple[str, ...] = tuple(_MONTH_NAMES.split())
 _ORDINAL_NAMES = (
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth"
     " fifteenth sixteenth seventeenth eighteenth nineteenth twentieth twenty-first twenty-second twenty-third"
     " twenty-fourth twenty-fifth twenty-sixth twenty-seventh twenty-eighth twenty-ninth thirtieth thirty-first"
 )
-_ORDINALS: list[str] = _ORDINAL_NAMES.split()
+_ORDINALS: tuple[str, ...] = tuple(_ORDINAL_NAMES.split())
 _MONTH = (
     r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
     r"|nov(?:ember)?|dec(?:ember)?)(?![a-z])\.?"

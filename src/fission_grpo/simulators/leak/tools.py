@@ -10,7 +10,7 @@ from fission_grpo.simulators.leak.vocabulary import EVERYDAY
 from fission_grpo.types import Failure
 
 _MARK_NAMES = "call use using try tool function command run invoke method api operation endpoint execute"
-_MARK: list[str] = _MARK_NAMES.split()
+_MARK = tuple(_MARK_NAMES.split())
 _BEFORE = rf"\b(?:{'|'.join(_MARK)})(?: the| a| to)? "
 _BEHIND = rf"(?: (?:{'|'.join(_MARK)})\b| ?\()"
 

@@ -11,7 +11,7 @@ _CONNECTORS = (
     " something then first second third last reads read written spelled means meant proper intended actual true"
     " supposed on at from that this which one entry item element target"
 )
-CONNECTORS = frozenset(_CONNECTORS_WORDS.split())
+CONNECTORS = frozenset(_CONNECTORS.split())
 """Words that may stand between a parameter and the value bound to it."""
 
 CUES = re.compile(
