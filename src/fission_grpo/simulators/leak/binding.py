@@ -13,6 +13,8 @@ from fission_grpo.types import ToolCall
 
 NEARNESS = 60
 """Characters between anchor and value within which a long value counts as bound."""
+LISTED_WITHIN = 40
+"""Most characters between two values that are repeated as a list."""
 
 _LISTED = re.compile(r"[\s,:=()\[\]{}>-]*(?:(?:and|to|into|with|in)\s)?[\s,:=()\[\]{}>-]*")
 
@@ -75,7 +77,7 @@ class OwnWords:
 
     def quotes(self, span: Span, value: object, parameter: str) -> bool:
         """Whether a value is repeated at `span` as what the message passed to another parameter: behind that parameter's
-        name, or behind the value that it passed just before."""
+        name, or beside the value that it passed just before or after."""
         return any(
             self._is_quoted(call, index, span)
             for call in self._calls
@@ -88,12 +90,16 @@ class OwnWords:
         return any(own.parameter != scalar.parameter and same_scalar(own.value, scalar.value) for own in self.scalars)
 
     def _is_quoted(self, call: list[Scalar], index: int, span: Span) -> bool:
-        start = span[0]
+        start, end = span
         named = self._named(call[index].parameter).left_of(start)
         if named is not None and self._text.connects(named, start):
             return True
         before = self._listed(call[index - 1].value).left_of(start) if index else None
-        return before is not None and start - before < 40 and _LISTED.fullmatch(self._text.folded, before, start) is not None
+        after = self._listed(call[index + 1].value).right_of(end) if index + 1 < len(call) else None
+        return (before is not None and self._lists(before, start)) or (after is not None and self._lists(end, after))
+
+    def _lists(self, left: int, right: int) -> bool:
+        return right - left < LISTED_WITHIN and _LISTED.fullmatch(self._text.folded, left, right) is not None
 
     def _places_of_name(self, parameter: str) -> Places:
         return Places(_name_spans(self._text, parameter))

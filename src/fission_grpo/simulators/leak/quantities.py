@@ -53,6 +53,8 @@ _PARTS = {
 _BIG = {"thousand": 1000, "million": 1_000_000, "dozen": 12}
 _WORD = "|".join(sorted([*_SMALL, *_TENS, *_PARTS, *_BIG, "hundred", "point", "minus", "negative", "a", "an"], reverse=True))
 _PHRASE = re.compile(rf"(?<!\w)(?:{_WORD})(?:(?: and |, | - |[ -])(?:{_WORD})(?!\w))*(?!\w)")
+_LETTERS = re.compile(r"[a-z]+")
+_BETWEEN_ITEMS = re.compile(r"(?:(?! and |, ).)+")
 _NUMBER = re.compile(
     r"(?<![\w.])[-+]?(?P<whole>\d{1,3}(?:[ ,_]\d{3}(?!\d))+|\d+)(?P<part>[.,]\d+)?(?:e(?P<power>[-+]?\d{1,2})(?!\w))?"
     r"(?: ?/ ?(?P<below>\d{1,6}))?"
@@ -136,18 +138,32 @@ def _with_unit(text: str, start: int, end: int, number: float, in_digits: bool) 
 
 
 def _word_quantities(text: str) -> Iterator[Quantity]:
+    """Number words, read as one number, and as a list of several (`two and one`, `fifty-seven and three hundred`)."""
     for found in _PHRASE.finditer(text):
-        words = re.findall(r"[a-z]+", found[0])
-        readings = _read_words(tuple(words))
-        if words == ["one"] and _is_pronoun(text, found.start(), found.end()):
-            continue
-        for number in readings:
-            yield _with_unit(text, found.start(), found.end(), number, in_digits=False)
-        if len(words) > 1:  # a list in words, such as `two and one`
-            for each in re.finditer(r"[a-z]+", found[0]):
-                start = found.start() + each.start()
-                for number in _read_words((each[0],)):
-                    yield Quantity(start, start + len(each[0]), number, (), in_digits=False)
+        for start, end in {found.span(): None, **dict.fromkeys(_list_items(found))}:
+            yield from _read_phrase(text, start, end)
+
+
+def _list_items(phrase: re.Match[str]) -> Iterator[tuple[int, int]]:
+    offset = phrase.start()
+    for pattern in (_BETWEEN_ITEMS, _LETTERS):
+        yield from ((offset + item.start(), offset + item.end()) for item in pattern.finditer(phrase[0]))
+
+
+def _read_phrase(text: str, start: int, end: int) -> Iterator[Quantity]:
+    words = tuple(word for word in _LETTERS.findall(text, start, end) if word != "and")
+    if words in (("a",), ("an",)):
+        yield from _article(text, start, end)
+    elif words != ("one",) or not _is_pronoun(text, start, end):
+        for number in _read_words(words):
+            yield _with_unit(text, start, end, number, in_digits=False)
+
+
+def _article(text: str, start: int, end: int) -> Iterator[Quantity]:
+    """`an hour` is one hour, while `a value` is no number."""
+    quantity = _with_unit(text, start, end, 1.0, in_digits=False)
+    if quantity.units and quantity.end - end > 3:
+        yield quantity
 
 
 def _is_pronoun(text: str, start: int, end: int) -> bool:
@@ -158,7 +174,7 @@ def _is_pronoun(text: str, start: int, end: int) -> bool:
 @lru_cache(maxsize=4096)
 def _read_words(words: tuple[str, ...]) -> tuple[float, ...]:
     """What a run of number words may say: `one five` is 15 digit by digit, `two thousand and five` 2005."""
-    if all(word in ("a", "an", "point", "minus", "negative", "and") for word in words):
+    if all(word in ("a", "an", "point", "minus", "negative") for word in words):
         return ()
     negative = words[0] in ("minus", "negative")
     words = words[1:] if negative else words
@@ -186,7 +202,9 @@ def _read_cardinal(words: list[str]) -> float | None:
         elif word == "hundred":
             group = max(group, 1.0) * 100
         elif word in _BIG:
-            total, group = total + max(group, 1.0) * _BIG[word], 0.0
+            if group % 1:  # `two and a half thousand`
+                total, group = 0.0, total + group
+            total, group = total + (group or 1.0) * _BIG[word], 0.0
         elif word in _SMALL or word in _TENS:
             group += _SMALL.get(word, _TENS.get(word, 0))
         else:

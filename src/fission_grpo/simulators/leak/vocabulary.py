@@ -10,6 +10,7 @@ _CONNECTORS = (
     " you your user users they asked about approximately roughly around simply just only probably likely really like"
     " something then first second third last reads read written spelled means meant proper intended actual true"
     " supposed on at from that this which one entry item element target"
+    " contain contains contained include includes included"
 )
 CONNECTORS = frozenset(_CONNECTORS.split())
 """Words that may stand between a parameter and the value bound to it."""
