@@ -85,13 +85,30 @@ def _case(failure: Failure) -> Iterator[str]:
 
 
 def _dialogue(messages: Sequence[Message]) -> Iterator[str]:
-    shown = [message for message in messages if message["role"] != "system"][-RECENT_MESSAGES:]
+    shown = [message for message in messages if message.get("role") != "system"][-RECENT_MESSAGES:]
     for message in shown:
-        if message.get("content"):
-            yield f"{message['role']}: {_short(str(message['content']))}"
+        speaker = message.get("role", "unknown")
+        if content := _content(message.get("content")):
+            yield f"{speaker}: {_short(content)}"
         for call in message.get("tool_calls") or ():
-            function = call["function"]
-            yield f"{message['role']}: {call_line(ToolCall(function['name'], function['arguments']))}"
+            yield f"{speaker}: {_short(_message_call(call))}"
+
+
+def _content(content: Any) -> str:
+    """The text of a message, which may be given in parts."""
+    if isinstance(content, list):
+        parts = cast(list[Any], content)
+        return "".join(str(cast(Message, part).get("text", "")) if isinstance(part, dict) else str(part) for part in parts)
+    return "" if content is None else str(content)
+
+
+def _message_call(call: Mapping[str, Any]) -> str:
+    """A call of a chat message as one line; OpenAI's form has the arguments as a string of JSON."""
+    function: Mapping[str, Any] = call.get("function") or call
+    name, arguments = function.get("name"), function.get("arguments")
+    if arguments is not None and not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False, default=str)
+    return f"{name} {arguments or '{}'}"
 
 
 def _answers(failure: Failure) -> Iterator[str]:
