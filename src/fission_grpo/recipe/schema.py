@@ -177,6 +177,8 @@ class EndpointSimulatorSection(Section):
     """Such as `http://localhost:8000/v1`."""
     model: str
     """The model's name there."""
+    instruction: Literal["full", "none"] = "full"
+    """`none` for a model that `fission simulator train` fine-tuned without the system message."""
     concurrency: PositiveInt = 16
     """Requests under way at a time."""
     timeout: Annotated[float, Field(gt=0.0)] = 60.0

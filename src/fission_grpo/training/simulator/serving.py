@@ -8,6 +8,7 @@ from fission_grpo.simulators.cache import ReplyCache
 from fission_grpo.simulators.corrupted import CorruptedSimulator
 from fission_grpo.simulators.endpoint import EndpointOptions, EndpointSimulator
 from fission_grpo.simulators.local import LocalSimulator, check_simulator
+from fission_grpo.simulators.prompt import INSTRUCTION
 from fission_grpo.simulators.registry import make_simulator
 from fission_grpo.training.simulator.refresh import Refresher
 
@@ -55,5 +56,6 @@ def _simulator(name: str, section: SimulatorSection, run: Path) -> Simulator:
 def _endpoint(section: SimulatorSection, run: Path) -> EndpointSimulator:
     assert section.endpoint is not None  # the recipe was checked
     settings = section.endpoint
-    options = EndpointOptions(**settings.model_dump(exclude={"cache"}))
+    instruction = INSTRUCTION if settings.instruction == "full" else ""
+    options = EndpointOptions(**settings.model_dump(exclude={"cache", "instruction"}), instruction=instruction)
     return EndpointSimulator(options, ReplyCache(Path(settings.cache) if settings.cache else run / CACHE_FILE))
