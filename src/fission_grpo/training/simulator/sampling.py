@@ -57,7 +57,9 @@ def open_playground(recipe: Recipe, split: Split, model: str | None = None) -> P
 
 
 def sample_failures(playground: Playground, count: int, seed: int = 0, progress: Progress | None = None) -> list[Failure]:
-    """`count` different failures, or fewer where the policy does not fail that often.
+    """`count` different failures that a simulator is asked about, or fewer where the policy does not fail that often.
+
+    Messages that could not be read are left out: their feedback is deterministic.
 
     Args:
         progress: called with the failures found and wanted.
@@ -68,7 +70,8 @@ def sample_failures(playground: Playground, count: int, seed: int = 0, progress:
         rollouts = playground.tasks.sample(wave, playground.policy, playground.sampling(seed * 10_007 + index))
         failed = [rollout for rollout in rollouts if rollout.reward is not None and not rollout.outcome]
         for failure in filter(None, map(playground.tasks.failure, failed)):
-            found.setdefault(failure.key, failure)
+            if failure.format_error is None:
+                found.setdefault(failure.key, failure)
         if progress is not None:
             progress(min(count, len(found)), count)
         if len(found) >= count:
