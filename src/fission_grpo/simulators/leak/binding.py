@@ -133,7 +133,7 @@ class Binder:
         start, end = sighting.span
         if self._hidden.overlap(sighting.span):
             return False
-        if sighting.form is LeakForm.PARAPHRASED and self._own.places.overlap(sighting.span):
+        if sighting.form is LeakForm.PARAPHRASED and self._own.places.overlap((start, start + 1)):
             return False
         if sighting.is_free or sighting.is_bound:
             return True
@@ -145,14 +145,16 @@ class Binder:
         if self._is_weak or (self._is_everyday and not self._text.stands_out(sighting.span)):
             return False
         near = (left is not None and start - left <= NEARNESS) or (right is not None and right - end <= NEARNESS)
-        return near or self._is_announced(start)
+        return near or self._is_announced(start, end)
 
     def _gaps(self, left: int | None, right: int | None, start: int, end: int) -> list[tuple[int | None, Span]]:
         return [(left, (left or 0, start)), (right, (end, right or 0))]
 
-    def _is_announced(self, start: int) -> bool:
-        index = bisect_right(self._text.cue_ends, start)
-        return index > 0 and self._text.connects(self._text.cue_ends[index - 1], start)
+    def _is_announced(self, start: int, end: int) -> bool:
+        before, behind = bisect_right(self._text.cue_ends, start), bisect_left(self._text.cue_starts, end)
+        if before and self._text.connects(self._text.cue_ends[before - 1], start):
+            return True
+        return behind < len(self._text.cue_starts) and self._text.connects(end, self._text.cue_starts[behind])
 
     def _anchor_spans(self) -> list[Span]:
         """The parameter's name, and what else stands for it: its tool and the wrong value."""
