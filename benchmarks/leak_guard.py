@@ -16,13 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean, quantiles
 
-from leak_cases import load_cases
-
 from fission_grpo.rollout.cpu import configure_cpu
 from fission_grpo.simulators import EnvironmentSimulator, FixedSimulator, RulesSimulator
 from fission_grpo.simulators.leak import Leak, LeakForm, leaks
 from fission_grpo.simulators.leak.scalars import Scalar, same_scalar, scalars_of
 from fission_grpo.types import Failure, FeedbackLevel, ToolCall
+from leak_cases import load_cases
 
 PLANTED = {
     "{parameter} should be {value}": "named",
@@ -178,7 +177,7 @@ def sets_section() -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--failures", type=int, default=2000, help="least number of failures (default: %(default)s)")
-    parser.add_argument("--tasks", type=int, default=400, help="tasks to meet them at (default: %(default)s)")
+    parser.add_argument("--tasks", type=int, default=2000, help="tasks to meet them at (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of tasks and sampling (default: %(default)s)")
     options = parser.parse_args()
     configure_cpu()
