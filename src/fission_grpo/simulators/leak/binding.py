@@ -66,9 +66,8 @@ class OwnWords:
     def covering(self, value: str) -> list[Span]:
         """The own values in which a folded value stands as a part (`old/a.txt` and `a.txt`)."""
         own = [fold(str(scalar.value)) for scalar in self.scalars]
-        return [
-            span for each in dict.fromkeys(own) if each != value and Text(each).has(value) for span in self._text.find(each)
-        ]
+        holders = [each for each in dict.fromkeys(own) if each != value and Text(each).has(value)]
+        return [span for each in holders for span in self._text.find(each)]
 
     @cached_property
     def places(self) -> Places:
@@ -140,15 +139,14 @@ class Binder:
         if self._elsewhere and self._own.quotes(sighting.span, self._scalar.value, self._scalar.parameter):
             return False
         left, right = self._anchors.left_of(start), self._anchors.right_of(end)
-        if any(side is not None and self._text.connects(*gap) for side, gap in self._gaps(left, right, start, end)):
+        if left is not None and self._text.connects(left, start):
+            return True
+        if right is not None and self._text.connects(end, right):
             return True
         if self._is_weak or (self._is_everyday and not self._text.stands_out(sighting.span)):
             return False
         near = (left is not None and start - left <= NEARNESS) or (right is not None and right - end <= NEARNESS)
         return near or self._is_announced(start, end)
-
-    def _gaps(self, left: int | None, right: int | None, start: int, end: int) -> list[tuple[int | None, Span]]:
-        return [(left, (left or 0, start)), (right, (end, right or 0))]
 
     def _is_announced(self, start: int, end: int) -> bool:
         before, behind = bisect_right(self._text.cue_ends, start), bisect_left(self._text.cue_starts, end)
