@@ -4,6 +4,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
+from itertools import accumulate
 
 from fission_grpo.simulators.leak.forms import LeakForm, ReadText, Sighting, name_parts, name_variants, needles
 from fission_grpo.simulators.leak.scalars import Scalar, same_scalar, scalars_of
@@ -26,8 +27,7 @@ class Places:
         spans = list(spans)
         self.starts = sorted(start for start, _ in spans)
         self.ends = sorted(end for _, end in spans)
-        self._longest = max((end - start for start, end in spans), default=0)
-        self._sorted = sorted(spans)
+        self._reach = list(accumulate((end for _, end in sorted(spans)), max))
 
     def left_of(self, place: int) -> int | None:
         """Where the nearest span that is over by `place` ends."""
@@ -41,9 +41,8 @@ class Places:
 
     def overlap(self, span: Span) -> bool:
         """Whether a span shares a character with one of them."""
-        first = bisect_left(self.starts, span[0] - self._longest)
-        last = bisect_left(self.starts, span[1])
-        return any(end > span[0] for _, end in self._sorted[first:last])
+        before = bisect_left(self.starts, span[1])
+        return before > 0 and self._reach[before - 1] > span[0]
 
 
 class OwnWords:
