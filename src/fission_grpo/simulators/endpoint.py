@@ -123,7 +123,7 @@ class EndpointSimulator:
         keys = [request_key(body) for body in bodies]
         cached = {key: text for key in keys if (text := self._cache.get(key)) is not None}
         lost = self._answer({key: body for key, body in zip(keys, bodies, strict=True) if key not in cached})
-        self.counts.update("cached" if key in cached else lost.get(key, "answered") for key in keys)
+        self.counts.update("cached" if key in cached else str(lost.get(key, "answered")) for key in keys)
         if failures and len(lost) == len(set(keys)):
             raise InfrastructureError(f"endpoint simulator: {lost[keys[0]]}, none of {len(failures)} failures was answered")
         return [
@@ -166,13 +166,13 @@ class EndpointSimulator:
             async with slots:
                 asked = lost_in_a_row < GIVE_UP_AFTER
                 answer = await endpoint.ask(body) if asked else Loss(Lost.RESTING)
-            if isinstance(answer, Loss):
-                lost[key] = answer.reason
-                lost_in_a_row += answer.reason not in UNASKED
-            else:
-                self._cache.put(key, answer.text)
-                self.tokens.update(prompt=answer.prompt_tokens, completion=answer.completion_tokens)
-                lost_in_a_row = 0
+                if isinstance(answer, Loss):
+                    lost[key] = answer.reason
+                    lost_in_a_row += answer.reason not in UNASKED
+                else:
+                    self._cache.put(key, answer.text)
+                    self.tokens.update(prompt=answer.prompt_tokens, completion=answer.completion_tokens)
+                    lost_in_a_row = 0
 
         async with self._endpoint() as endpoint:
             await asyncio.gather(*(ask(key, body) for key, body in bodies.items()))
