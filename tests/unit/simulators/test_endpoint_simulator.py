@@ -250,7 +250,7 @@ def test_a_run_begins_where_the_endpoint_may_answer(answer: Answer) -> None:
         asked = simulator(endpoint.url)
         asked.check()
         assert (len(endpoint.requests), asked.counts) == (1, {"requests": 1})
-        assert endpoint.requests[0]["max_tokens"] == 1
+        assert [message["role"] for message in endpoint.requests[0]["messages"]] == ["system", "user"]
 
 
 @pytest.mark.parametrize("options", [{"concurrency": 0}, {"timeout": float("nan")}, {"budget": -1}, {"max_new_tokens": -5}])
