@@ -102,7 +102,8 @@ def _content(content: Any) -> str:
     """The text of a message, which may be given in parts."""
     if isinstance(content, list):
         parts = cast(list[Any], content)
-        return "".join(str(cast(Message, part).get("text", "")) if isinstance(part, dict) else str(part) for part in parts)
+        texts = (cast(Message, part).get("text") if isinstance(part, dict) else part for part in parts)
+        return "".join(str(text) for text in texts if text is not None)
     return "" if content is None else str(content)
 
 

@@ -224,6 +224,10 @@ def test_replies_are_replayed_while_the_endpoint_rests() -> None:
         (refusal(404, "no such model"), "no such model.*check base_url, which as a rule ends in /v1, and model"),
         (refusal(400, "Unsupported parameter"), "status 400.*Unsupported parameter"),
         (refusal(402, "pay"), "quota.*used up"),
+        (
+            refusal(400, "odd \x1b[31m \ud800\n" + "text " * 999),
+            r"status 400 \(odd \[31m  text text .{200,300}\); check model",
+        ),
         (send("<html>Login</html>", kind="text/html"), "no chat completion; check base_url"),
         (send("<html>gone</html>", 500), "status 500; check model"),
         (send('{"detail": [{"msg": "field required"}]}', 422), "status 422.*field required"),

@@ -107,7 +107,7 @@ def test_calls_of_the_dialogue_in_either_form_of_arguments(arguments: Any) -> No
 
 
 def test_content_in_parts() -> None:
-    parts = [{"type": "text", "text": "show "}, {"type": "text", "text": "docs"}, {"type": "image_url", "image_url": {}}]
+    parts = [{"type": "text", "text": "show "}, "do", {"type": "text", "text": "cs"}, {"type": "image", "text": None}, None]
     assert "user: show docs\n" in of_dialogue({"role": "user", "content": parts})
 
 
