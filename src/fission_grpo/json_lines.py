@@ -17,7 +17,7 @@ def read_json_lines(path: Path, what: str, read: Callable[[Any], Read], expected
 
     Args:
         what: what the file is to the user; opens the sentence of an error.
-        read: makes something of the value of one line; the `ValueError`, `KeyError`, `TypeError` or `IndexError` that it raises
+        read: makes something of the value of one line; its `ValueError`, `KeyError`, `TypeError` or `IndexError`
             says that the line is broken.
         expected: what a line should be, such as `a failure`.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.errors import UserError
+from fission_grpo.rollout.devices import usable_device
 from fission_grpo.rollout.loading import load_policy_model, load_tokenizer, places_of
 from fission_grpo.rollout.policy import Sampling
 from fission_grpo.rollout.transformers_policy import TransformersPolicy
@@ -67,12 +68,13 @@ def fingerprint(tokenizer: "PreTrainedTokenizerBase") -> str:
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def check_simulator(model: str) -> SimulatorCard:
+def check_simulator(model: str, device: str | None = None) -> SimulatorCard:
     """Reads card and tokenizer of a simulator, before any weights are loaded.
 
     Raises:
-        UserError: no such model, or its tokenizer is another than it was trained with.
+        UserError: no such model, its tokenizer is another than it was trained with, or its device cannot be used.
     """
+    usable_device(device, "simulator.local.device")
     place, _ = places_of(model)
     card, tokenizer = load_card(place), load_tokenizer(place)
     if card.tokenizer not in (None, fingerprint(tokenizer)):
@@ -105,10 +107,8 @@ class LocalSimulator:
     name = "local"
 
     def __init__(self, model: str, device: str | None = None, batch_size: int = 32, max_new_tokens: int = 128) -> None:
-        import torch
-
         self.model = model
-        self.card = check_simulator(model)
+        self.card = check_simulator(model, device)
         loaded, tokenizer = load_policy_model(model)
         network: Any = loaded  # transformers ships no complete types
         rows = network.get_input_embeddings().num_embeddings
@@ -116,7 +116,7 @@ class LocalSimulator:
             raise UserError(
                 f"simulator {model}: its tokenizer has {len(tokenizer)} entries, its weights {rows}: they are of two models"
             )
-        network.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+        network.to(usable_device(device, "simulator.local.device")).eval()
         network.requires_grad_(False)
         self.parameters = network.num_parameters()
         self.tokens: Counter[str] = Counter()

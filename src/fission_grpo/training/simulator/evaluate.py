@@ -23,6 +23,7 @@ from fission_grpo.simulators.rules import RulesSimulator
 from fission_grpo.training.simulator.measures import (
     MEASURES,
     confusion,
+    diagnoses,
     judge,
     majority_agreement,
     mean_words,
@@ -180,7 +181,7 @@ class SimulatorEvaluator:
         return Evaluation(settings, majority_agreement(self._failures), _estimate(told, ANSWERED), results)
 
     def _evaluate(self, name: str, simulator: Simulator) -> SimulatorResult:
-        judged = judge(self._failures, simulator.diagnose(self._failures))
+        judged = judge(self._failures, diagnoses(simulator, self._failures))
         records = records_of(judged)
         chain = FallbackChain([simulator] if name in BASELINES else [simulator, RulesSimulator()])
         served = chain.diagnose(self._failures)
@@ -211,7 +212,7 @@ class SimulatorEvaluator:
     def _label_agreement(self, simulator: Simulator) -> Estimate | None:
         if self._labelled is None:
             return None
-        feedbacks = simulator.diagnose(self._labelled.failures)
+        feedbacks = diagnoses(simulator, self._labelled.failures)
         triples = zip(self._labelled.failures, feedbacks, self._labelled.labels, strict=True)
         agreed = [
             (failure, int(feedback.kind is label and feedback.replaced is None)) for failure, feedback, label in triples

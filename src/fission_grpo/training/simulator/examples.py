@@ -16,6 +16,7 @@ from fission_grpo.simulators.base import Simulator
 from fission_grpo.simulators.leak import leaks
 from fission_grpo.simulators.prompt import diagnosis_prompt
 from fission_grpo.simulators.rules import diagnosis_text
+from fission_grpo.training.simulator.measures import diagnoses
 from fission_grpo.types import Failure, FailureKind, FeedbackLevel
 
 SHORTEST_MESSAGE = 10
@@ -90,7 +91,7 @@ def teach(failures: Sequence[Failure], teacher: Simulator | None) -> list[Answer
     if teacher is None:
         return [Answer(failure.kind, diagnosis_text(failure, FeedbackLevel.FULL)) for failure in failures]
     answers: list[Answer | None] = []
-    for failure, feedback in zip(failures, teacher.diagnose(failures), strict=True):
+    for failure, feedback in zip(failures, diagnoses(teacher, failures), strict=True):
         usable = feedback.replaced is None and feedback.kind is not None
         message = feedback.text.removeprefix(f"{failure.error_text}\n")
         answers.append(Answer(feedback.kind or failure.kind, message) if usable else None)
