@@ -8,6 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.errors import UserError
 from fission_grpo.rollout.devices import usable_device
@@ -26,6 +28,7 @@ CARD_FILE = "simulator.json"
 """In the folder of a model that was fine-tuned as a simulator."""
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
 class SimulatorCard:
     """What has to be known of a simulator to ask it as it was trained.
@@ -47,6 +50,9 @@ class SimulatorCard:
         (folder / CARD_FILE).write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
 
 
+_CARD = TypeAdapter(SimulatorCard)
+
+
 def load_card(folder: str | Path) -> SimulatorCard:
     """The card of a folder; the default one for a model that has none (any instruct model may be asked).
 
@@ -57,9 +63,13 @@ def load_card(folder: str | Path) -> SimulatorCard:
     if not path.is_file():
         return SimulatorCard()
     try:
-        return SimulatorCard(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"simulator {folder}: its {CARD_FILE} is broken ({error}); train it again") from error
+        return _CARD.validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole file"
+        raise UserError(
+            f"simulator {folder}: its {CARD_FILE} is broken ({where}: {first['msg']}); train it again"
+        ) from error
 
 
 def fingerprint(tokenizer: "PreTrainedTokenizerBase") -> str:
