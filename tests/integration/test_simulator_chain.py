@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes"
 RESULTS = ROOT / "tests" / "fixtures" / "official_bfcl" / "result"
 UPDATES = [
-    *("trainer.max_steps=24", "trainer.eval_strategy=steps", "trainer.save_strategy=steps"),
-    *("trainer.eval_steps=6", "trainer.save_steps=6", "trainer.learning_rate=2e-3", "trainer.logging_steps=1"),
+    *("trainer.max_steps=16", "trainer.eval_strategy=steps", "trainer.save_strategy=steps"),
+    *("trainer.eval_steps=4", "trainer.save_steps=4", "trainer.learning_rate=2e-3", "trainer.logging_steps=1"),
 ]
 RUN = [
     *("trainer.max_steps=3", "trainer.save_steps=1", "trainer.save_total_limit=null", "trainer.num_generations=4"),
@@ -177,7 +177,7 @@ def test_a_killed_training_of_a_simulator_goes_on_likewise(data: Path, simulator
         "--out",
         str(broken),
     ]
-    kill_once(start(*arguments), lambda: (broken / "checkpoint-6" / checkpoint.COMPLETE).exists())
+    kill_once(start(*arguments), lambda: (broken / "checkpoint-8" / checkpoint.COMPLETE).exists())
     assert not (broken / "model").exists()
     fission(*arguments, "--resume")
     assert equal_weights(broken, simulator)

@@ -42,7 +42,7 @@ def kind_of_source(source: Path) -> SourceKind:
         return "recipe"
     if (source / "recipe.yaml").is_file():
         return "run"
-    if source.is_dir() and find_result_folders(source):
+    if source.is_dir() and any(source.rglob("*_result.json")):
         return "results"
     raise UserError(
         f"source {source}: found no recipe (a YAML file), run folder (with recipe.yaml) or results of `fission eval bfcl`; "
