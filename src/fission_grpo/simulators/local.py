@@ -109,14 +109,16 @@ class LocalSimulator:
 
         self.model = model
         self.card = check_simulator(model)
-        loaded, tokenizer = load_policy_model(model)
+        place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        # It is never trained, so half precision will do where it is fast.
+        loaded, tokenizer = load_policy_model(model, "float32" if place == "cpu" else "auto")
         network: Any = loaded  # transformers ships no complete types
         rows = network.get_input_embeddings().num_embeddings
         if len(tokenizer) > rows:
             raise UserError(
                 f"simulator {model}: its tokenizer has {len(tokenizer)} entries, its weights {rows}: they are of two models"
             )
-        network.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+        network.to(place).eval()
         network.requires_grad_(False)
         self.parameters = network.num_parameters()
         self.tokens: Counter[str] = Counter()

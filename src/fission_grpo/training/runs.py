@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from peft import LoraConfig
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils.logging import disable_progress_bar
@@ -139,14 +140,15 @@ def build_trainer(
     if not shows_tools(tokenizer):
         raise UserError(without_tools(recipe.model))
     granularity = granularity_of(recipe, tasks, ChatFormat(tokenizer))
+    diagnoses = recipe.method == "fission" and PartialState().is_main_process  # a simulator may be large
     trainer = FissionGRPOTrainer(
         model,
         granularity.reward,
         args,
         processing_class=tokenizer,
         train_dataset=granularity.dataset(),
-        error_simulator=simulators_of(recipe, folder.path) if recipe.method == "fission" else None,
-        make_monitor=partial(_monitor, recipe, folder) if recipe.method == "fission" else None,
+        error_simulator=simulators_of(recipe, folder.path) if diagnoses else None,
+        make_monitor=partial(_monitor, recipe, folder) if diagnoses else None,
         outcome_fn=granularity.outcome,
         failure_fn=granularity.failure,
         prompt_fn=granularity.prompt,

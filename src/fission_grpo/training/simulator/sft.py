@@ -33,7 +33,7 @@ from fission_grpo.simulators.answer import answer_text
 from fission_grpo.simulators.local import SimulatorCard, fingerprint, load_card
 from fission_grpo.simulators.prompt import INSTRUCTION, diagnosis_prompt
 from fission_grpo.training import checkpoint
-from fission_grpo.training.runs import lora_config
+from fission_grpo.training.runs import lora_config, quieten
 from fission_grpo.training.simulator.examples import Example, load_examples
 
 _DEFAULTS: dict[str, Any] = {
@@ -47,6 +47,7 @@ _DEFAULTS: dict[str, Any] = {
     "save_strategy": "epoch",
     "save_total_limit": 2,
     "report_to": "none",
+    "disable_tqdm": True,  # our own progress display is fed by the same log
     "max_length": None,
 }
 _CPU_DEFAULTS = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
@@ -69,6 +70,7 @@ def train_simulator(recipe: SimulatorRecipe, out: Path, *, resume: bool = False,
     Raises:
         UserError: a mistake in recipe, data, model or folder; nothing was loaded or overwritten before it.
     """
+    quieten()
     if (out / "recipe.yaml").exists() and not resume:
         raise UserError(f"--out {out}: there is a simulator in it; --resume goes on with it, another folder begins anew")
     train, validation = (load_examples(Path(recipe.data), part, recipe.fraction) for part in ("train", "validation"))
@@ -133,7 +135,8 @@ def _config(recipe: SimulatorRecipe, out: Path) -> SFTConfig:
 def _trainer(
     recipe: SimulatorRecipe, args: SFTConfig, train: Sequence[Example], validation: Sequence[Example], sink: LossSink | None
 ) -> SFTTrainer:
-    model, tokenizer = load_policy_model(recipe.model)
+    frozen = recipe.lora is not None and torch.cuda.is_available()  # frozen weights need no float32
+    model, tokenizer = load_policy_model(recipe.model, "auto" if frozen else "float32")
     chat, instruction = ChatFormat(tokenizer), instruction_of(recipe)
     longest = getattr(model.config, "max_position_embeddings", None)
     encoded = [[encode(example, chat, instruction) for example in part] for part in (train, validation)]
