@@ -11,13 +11,15 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from fission_grpo.errors import InfrastructureError
 from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.recipe import AlignmentSection
 from fission_grpo.simulators.base import Simulator
 from fission_grpo.simulators.chain import FallbackChain
+from fission_grpo.simulators.fixed import fixed_feedback
 from fission_grpo.training.simulator.measures import judge, measure
 from fission_grpo.training.simulator.refresh import Refresher
-from fission_grpo.types import CorrectiveContext, Failure
+from fission_grpo.types import CorrectiveContext, Failure, Feedback
 
 _LOGGER = logging.getLogger(__name__)
 SHOWN = ("usable", "leak", "agreement", "agreement_all", "sound")
@@ -75,7 +77,7 @@ class AlignmentMonitor:
         self._measured_at = step
         started = time.perf_counter()
         failures = list(self._newest)[-self._settings.failures :]
-        found = measure(judge(failures, self.simulator.diagnose(failures)))
+        found = measure(judge(failures, self._diagnosed(failures)))
         record = {
             "event": "measurement",
             "step": step,
@@ -87,6 +89,7 @@ class AlignmentMonitor:
             "fallback": [self._replaced, self._asked],
             "recovery": {kind: list(counts) for kind, counts in sorted(self._recovered.items())},
             "warn_below": self._settings.warn_below,
+            "tokens": dict(getattr(self.simulator, "tokens", {})),
             "seconds": round(time.perf_counter() - started, 3),
         }
         self._append(record)
@@ -124,6 +127,13 @@ class AlignmentMonitor:
         self._measured_at = state["measured_at"]
         if self._refresher is not None and state["refresher"] is not None:
             self._refresher.load_state_dict(state["refresher"], self._chain)
+
+    def _diagnosed(self, failures: Sequence[Failure]) -> list[Feedback]:
+        """What the simulator says, the fixed sentence in its place where it fails altogether."""
+        try:
+            return self.simulator.diagnose(failures)
+        except InfrastructureError:
+            return [fixed_feedback(replaced=self.simulator.name)] * len(failures)
 
 
 def _pair(ratio: Ratio) -> list[int]:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from fission_grpo.errors import UserError
+from fission_grpo.errors import InfrastructureError, UserError
 from fission_grpo.failure_files import failure_from_json, failure_to_json
 from fission_grpo.simulators.answer import Answer, answer_text
 from fission_grpo.simulators.base import Simulator
@@ -82,14 +82,18 @@ class ExampleFilter:
 
 
 def teach(failures: Sequence[Failure], teacher: Simulator | None) -> list[Answer | None]:
-    """The target diagnoses: those of an endpoint, or without one the rules' full diagnosis.
+    """The target diagnoses: those of an endpoint, or without one the rules' full diagnosis. None where it cannot say.
 
     The environment's own words are no part of a target: where it spoke, they stand before the simulator's message anyway.
     """
     if teacher is None:
         return [Answer(failure.kind, diagnosis_text(failure, FeedbackLevel.FULL)) for failure in failures]
+    try:
+        feedbacks = teacher.diagnose(failures)
+    except InfrastructureError:
+        return [None] * len(failures)
     answers: list[Answer | None] = []
-    for failure, feedback in zip(failures, teacher.diagnose(failures), strict=True):
+    for failure, feedback in zip(failures, feedbacks, strict=True):
         usable = feedback.replaced is None and feedback.kind is not None
         message = feedback.text.removeprefix(f"{failure.error_text}\n")
         answers.append(Answer(feedback.kind or failure.kind, message) if usable else None)
