@@ -169,7 +169,7 @@ class Binder:
 
 
 def _name_spans(text: Text, parameter: str) -> list[Span]:
-    """The name of a parameter, in the singular or plural, or the last word of it (`the id` for `ticket_id`)."""
+    """The name of a parameter, the last word of it (`the id` for `ticket_id`) and its telling words, also in the plural."""
     names = [*name_variants(parameter), *name_parts(parameter)[-1:], *_telling_parts(parameter)]
     counts = [name.removesuffix("s") for name in names if len(name) > 3] + [f"{name}s" for name in names if len(name) > 2]
     return [span for name in dict.fromkeys([*names, *counts]) for span in text.find(name)]
