@@ -17,8 +17,8 @@ that is not one of ordinary feedback, or the value that the failed message passe
 
 Values of fewer than three characters and booleans turn up everywhere by chance: for them only explicit binding counts, and
 only binding by the environment itself excuses it. So it is for words of ordinary feedback (`vocabulary.EVERYDAY`) and for
-values that the failed message passed to another parameter, which moreover it may quote. Lists and objects leak by any scalar in them, an object's keys
-being parameters of their own.
+values that the failed message passed to another parameter, which moreover may be quoted. Lists and objects leak by any
+scalar in them, an object's keys being parameters of their own.
 
 **Disguise** is looked through (`forms.py`). Encoded, spelled, reversed and rotated strings count without being bound, for
 they do not come about by chance (reversed and rotated ones from five characters on, or where the text hints at a cipher);
