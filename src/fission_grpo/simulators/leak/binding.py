@@ -106,7 +106,7 @@ class OwnWords:
         return right - left < LISTED_WITHIN and _LISTED.fullmatch(self._text.folded, left, right) is not None
 
     def _places_of_name(self, parameter: str) -> Places:
-        return Places(_name_spans(self._text, parameter))
+        return Places(span for name in name_variants(parameter) for span in self._text.find(name))
 
     def _places_of_value(self, value: object) -> Places:
         return Places(self._find(value))
