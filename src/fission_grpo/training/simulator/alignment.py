@@ -16,12 +16,20 @@ from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.recipe import AlignmentSection
 from fission_grpo.simulators.base import Simulator
 from fission_grpo.simulators.chain import FallbackChain
+<<<<<<< HEAD
 from fission_grpo.simulators.fixed import fixed_feedback
 from fission_grpo.training.simulator.measures import judge, measure
+=======
+from fission_grpo.simulators.environment import EnvironmentSimulator
+from fission_grpo.simulators.fixed import FixedSimulator
+from fission_grpo.training.simulator.measures import diagnoses, judge, measure
+>>>>>>> simtests
 from fission_grpo.training.simulator.refresh import Refresher
 from fission_grpo.types import CorrectiveContext, Failure, Feedback
 
 _LOGGER = logging.getLogger(__name__)
+WITHOUT_KIND = frozenset({EnvironmentSimulator.name, FixedSimulator.name})
+"""Simulators that claim no kind: none of their diagnoses is sound, which is nothing to warn of."""
 SHOWN = ("usable", "leak", "agreement", "agreement_all", "sound")
 
 
@@ -77,7 +85,11 @@ class AlignmentMonitor:
         self._measured_at = step
         started = time.perf_counter()
         failures = list(self._newest)[-self._settings.failures :]
+<<<<<<< HEAD
         found = measure(judge(failures, self._diagnosed(failures)))
+=======
+        found = measure(judge(failures, diagnoses(self.simulator, failures)))
+>>>>>>> simtests
         record = {
             "event": "measurement",
             "step": step,
@@ -96,7 +108,7 @@ class AlignmentMonitor:
         self._sources.clear()
         self._asked = self._replaced = 0
         self._recovered.clear()
-        low = (found["sound"].value or 0.0) < self._settings.warn_below
+        low = self.simulator.name not in WITHOUT_KIND and (found["sound"].value or 0.0) < self._settings.warn_below
         if low:
             _LOGGER.warning(
                 "update %d: the simulator %r diagnoses %s of the newest failures soundly, less than %g "
@@ -113,17 +125,18 @@ class AlignmentMonitor:
             "sources": dict(self._sources),
             "asked": self._asked,
             "replaced": self._replaced,
-            "recovered": self._recovered,
+            "recovered": {kind: list(counts) for kind, counts in self._recovered.items()},
             "measured_at": self._measured_at,
             "refresher": self._refresher.state_dict() if self._refresher else None,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continues where `state_dict` was taken."""
+        self._newest.clear()
         self._newest.extend(state["newest"])
         self._sources = Counter(state["sources"])
         self._asked, self._replaced = state["asked"], state["replaced"]
-        self._recovered = dict(state["recovered"])
+        self._recovered = {kind: list(counts) for kind, counts in state["recovered"].items()}
         self._measured_at = state["measured_at"]
         if self._refresher is not None and state["refresher"] is not None:
             self._refresher.load_state_dict(state["refresher"], self._chain)
