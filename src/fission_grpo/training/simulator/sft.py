@@ -34,8 +34,8 @@ from fission_grpo.simulators.local import CARD_FILE, SimulatorCard, fingerprint,
 from fission_grpo.simulators.prompt import INSTRUCTION, diagnosis_prompt
 from fission_grpo.training import checkpoint
 from fission_grpo.training.adapters import lora_config
-from fission_grpo.training.runs import quieten
 from fission_grpo.training.simulator.examples import Example, load_examples
+from fission_grpo.training.terminal import quieten
 
 _DEFAULTS: dict[str, Any] = {
     "num_train_epochs": 3,
