@@ -51,7 +51,7 @@ _DEFAULTS: dict[str, Any] = {
     "disable_tqdm": True,  # our own progress display is fed by the same log
     "max_length": None,
 }
-_CPU_DEFAULTS = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
+_CPU_DEFAULTS = {"use_cpu": True, "bf16": False, "activation_checkpointing": False}
 _FIXED: dict[str, Any] = {
     "load_best_model_at_end": True,
     "metric_for_best_model": "eval_loss",
