@@ -48,3 +48,24 @@ CURVES = {
     "recovery_rate": "share of recovery rollouts that are right (Fission only)",
 }
 """Metrics of `metrics.jsonl` that are drawn over the updates."""
+
+ALIGNMENT = {
+    "sound": "diagnoses that are usable, leak nothing and name the established kind, of the newest failures",
+    "usable": "answers that can be read as a diagnosis, of the newest failures; all shares here are of the simulator's own "
+    "words, before the leak guard",
+    "agreement": "diagnoses that name the established kind, of the failures whose kind parser, schema or execution establish",
+    "leak": "answers that give away something of the right call, of the usable ones; the leak guard holds them back in training",
+    "fallback": "recovery groups in which another simulator had to stand in, of those since the measurement before; malformed "
+    "messages aside, whose feedback is deterministic",
+    "warning level": "`simulator.alignment.warn_below`: fewer sound diagnoses than that are warned of, and may start a refresh",
+    "refresh": "fine-tuning the simulator on recent failures; a new version is used if it is no worse on held-out ones",
+    "recovery by kind": "recoveries that are right, of all recoveries from failures of that kind; recovery groups in training",
+    "given": "recovery groups that were trained with feedback of this source",
+    "leaked": "answers that the leak guard held back",
+    "asked again": "failures that the simulator was asked about a second time, after a leak or an unusable answer",
+    "unanswered": "answers without a usable diagnosis, by reason; the next simulator stands in",
+    "failed": "failures left to the next simulator because this one could not be reached or broke",
+}
+"""Terms of a run's section on its error simulator."""
+WITHOUT_KIND_TERMS = ("sound", "agreement", "warning level")
+"""Terms that mean nothing for a simulator that claims no kind."""
