@@ -1,6 +1,9 @@
 """A small real HTTP server whose answers are scripted: each request takes the next one, the last is repeated."""
 
 import json
+import socket
+import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -14,10 +17,11 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 @dataclass
 class FaultyEndpoint:
-    """Attributes: `requests`, the bodies that came in."""
+    """Attributes: `requests`, the bodies that came in, and `keys`, how each was authorised."""
 
     url: str
     requests: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    keys: list[str | None] = field(default_factory=list[str | None])
 
 
 def send(
@@ -43,9 +47,13 @@ def completion(text: str | None, usage: Any = None) -> Answer:
     return send(json.dumps({"id": "1", "object": "text_completion", "choices": [choice], "usage": usage}))
 
 
-def chat(message: Any) -> Answer:
+def chat(message: Any, usage: Any = None) -> Answer:
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    return send(json.dumps({"id": "1", "object": "chat.completion", "choices": [choice]}))
+    return send(json.dumps({"id": "1", "object": "chat.completion", "choices": [choice], "usage": usage}))
+
+
+def says(text: str, usage: Any = None) -> Answer:
+    return chat({"role": "assistant", "content": text}, usage)
 
 
 def cut(handler: BaseHTTPRequestHandler) -> None:
@@ -63,12 +71,43 @@ def hang_up(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
+def reset(handler: BaseHTTPRequestHandler) -> None:
+    """Resets the connection in the middle of an answer."""
+    cut(handler)
+    handler.wfile.flush()
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.close()
+
+
+def without_end(body: bytes, pause: float = 0.0, status: int = 200) -> Answer:
+    """Sends `body` again and again, for as long as anybody listens."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        handler.send_header("Content-Type", "application/json")
+        handler.end_headers()
+        handler.close_connection = True
+        while True:
+            handler.wfile.write(body)
+            time.sleep(pause)
+
+    return answer
+
+
 def late(seconds: float, then: Answer) -> Answer:
     def answer(handler: BaseHTTPRequestHandler) -> None:
         time.sleep(seconds)
         then(handler)
 
     return answer
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # clients that give up are what is tested
+            super().handle_error(request, client_address)
 
 
 @contextmanager
@@ -84,16 +123,16 @@ def faulty_endpoint(answers: Sequence[Answer]) -> Generator[FaultyEndpoint]:
             with lock:
                 answer = answers[min(len(endpoint.requests), len(answers) - 1)]
                 endpoint.requests.append(body)
+                endpoint.keys.append(self.headers["Authorization"])
             try:
                 answer(self)
-            except BrokenPipeError:
+            except ConnectionError:
                 self.close_connection = True
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Handler)
     endpoint.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()

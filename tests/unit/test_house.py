@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from fission_grpo.recipe import load_recipe
+from fission_grpo.recipe import load_recipe, load_simulator_recipe
 from fission_grpo.recipe.describe import render_reference
 
 ROOT = Path(__file__).parents[2]
-RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+SIMULATOR_RECIPES = sorted((ROOT / "recipes").glob("simulator_*.yaml"))
+RECIPES = sorted(set((ROOT / "recipes").glob("*.yaml")) - set(SIMULATOR_RECIPES))
 HEAVY = ("torch", "transformers", "trl", "datasets", "matplotlib")
 
 
@@ -56,6 +57,11 @@ def test_no_file_is_longer_than_500_lines() -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
 def test_every_recipe_loads(path: Path) -> None:
     assert load_recipe(path).trainer["max_steps"] > 0
+
+
+@pytest.mark.parametrize("path", SIMULATOR_RECIPES, ids=[path.stem for path in SIMULATOR_RECIPES])
+def test_every_simulator_recipe_loads(path: Path) -> None:
+    assert load_simulator_recipe(path).data == "simulator-data"
 
 
 def test_the_reference_page_of_recipes_is_up_to_date() -> None:

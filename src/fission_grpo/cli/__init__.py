@@ -15,6 +15,7 @@ from fission_grpo.cli.doctor import doctor
 from fission_grpo.cli.evaluate import app as evaluate
 from fission_grpo.cli.quickstart import quickstart
 from fission_grpo.cli.report import report
+from fission_grpo.cli.simulator import app as simulator
 from fission_grpo.cli.tasks import app as tasks
 from fission_grpo.cli.train import resume, train
 from fission_grpo.errors import UserError
@@ -32,6 +33,7 @@ for command in (quickstart, train, resume, report, doctor):
     app.command()(command)
 app.add_typer(evaluate, name="eval")
 app.add_typer(tasks, name="tasks")
+app.add_typer(simulator, name="simulator")
 
 
 def main() -> None:

@@ -19,8 +19,10 @@ class FallbackChain:
     """Tries simulators in order, in batches; a failure that one cannot answer, or answers with a leak, goes to the next.
 
     A simulator cannot answer when it raises `InfrastructureError`, or when what it returns says that it stands in for
-    another (`Feedback.replaced`). One that draws (`Regenerating`) is asked once more for what leaked or could not be used.
-    Behind the last simulator stands the fixed sentence, which knows nothing to leak.
+    another (`Feedback.replaced`). Behind the last simulator stands the fixed sentence, which knows nothing to leak.
+
+    A language model (`Regenerating`) is asked once more for what leaked or could not be used, and not at all about messages
+    that could not be read: those get a deterministic feedback (docs/method.md, section 2), which is no fallback.
 
     Attributes:
         counts: how often each source did what: `answered/rules`, `leaked/endpoint`, `asked_again/local`,
@@ -36,16 +38,20 @@ class FallbackChain:
 
     def diagnose(self, failures: Sequence[Failure]) -> list[Feedback]:
         answers: dict[int, Feedback] = {}
-        open_failures = dict(enumerate(failures))
-        preferred: str | None = None
+        preferred: dict[int, str] = {}
         for simulator in self.simulators:
-            if not open_failures:
-                break
-            accepted = self._answered(simulator, open_failures)
-            answers |= {index: replace(feedback, replaced=preferred) for index, feedback in accepted.items()}
-            open_failures = {index: failure for index, failure in open_failures.items() if index not in accepted}
-            preferred = preferred or simulator.name
-        answers |= dict.fromkeys(open_failures, fixed_feedback(replaced=preferred))
+            asked = {
+                index: failure
+                for index, failure in enumerate(failures)
+                if index not in answers and _is_for(simulator, failure)
+            }
+            if not asked:
+                continue
+            accepted = self._answered(simulator, asked)
+            answers |= {index: replace(each, replaced=preferred.get(index)) for index, each in accepted.items()}
+            preferred = dict.fromkeys(asked, simulator.name) | preferred
+        for index in range(len(failures)):
+            answers.setdefault(index, fixed_feedback(replaced=preferred.get(index)))
         self.counts.update(f"answered/{feedback.source}" for feedback in answers.values())
         return [answers[index] for index in range(len(failures))]
 
@@ -86,3 +92,7 @@ class FallbackChain:
             else:
                 accepted[index] = feedback
         return accepted
+
+
+def _is_for(simulator: Simulator, failure: Failure) -> bool:
+    return failure.format_error is None or not isinstance(simulator, Regenerating)

@@ -182,7 +182,7 @@ def _text_of(content: Any) -> str:
     """The text of a message's content, which some servers send in parts."""
     if isinstance(content, list):
         parts = [part for part in cast(list[Any], content) if isinstance(part, dict)]
-        content = "".join(str(cast(dict[str, Any], part).get("text", "")) for part in parts)
+        content = "".join(str(cast(dict[str, Any], part).get("text") or "") for part in parts)
     # No more is read of an answer, and what it thought is not kept.
     return without_thinking(_without_key(content))[: LONGEST_ANSWER + 1] if isinstance(content, str) else ""
 
@@ -200,14 +200,15 @@ def _refusal(status: int, content: bytes, retry_after: str | None) -> Loss:
 
 
 def _said(content: bytes) -> str:
-    """What an endpoint says about a refusal, in one short line; nothing where it sends a page."""
+    """What an endpoint says about a refusal, in one short line that a terminal can show; nothing where it sends a page."""
     try:
         found: Any = json.loads(content)
         error = found.get("error") or found.get("detail") or found.get("message")
         message = str(error.get("message", "") if isinstance(error, dict) else error or "")
     except (ValueError, RecursionError, AttributeError):
         return ""
-    return " ".join(_without_key(message).split())[:300]
+    line = " ".join(_without_key(message).split())
+    return "".join(filter(str.isprintable, line))[:300]
 
 
 def _seconds(retry_after: str | None) -> float | None:

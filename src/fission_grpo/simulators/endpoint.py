@@ -17,7 +17,7 @@ from fission_grpo.simulators.cache import ReplyCache, request_key
 from fission_grpo.simulators.chat_endpoint import API_KEY, UNASKED, ChatEndpoint, Loss, Lost, Reply
 from fission_grpo.simulators.fixed import fixed_feedback
 from fission_grpo.simulators.prompt import INSTRUCTION, diagnosis_prompt
-from fission_grpo.types import Failure, Feedback, Message
+from fission_grpo.types import Failure, FailureKind, Feedback, Message, ToolCall, ToolResult
 
 SECOND_TEMPERATURE = 1.0
 """Of a second attempt, which should say something else."""
@@ -25,6 +25,21 @@ GIVE_UP_AFTER = 8
 """Questions of a batch lost one after another, after which its others are not asked."""
 LONGEST_REST = 32
 """Batches."""
+
+_PROBE = Failure(
+    task_id="probe",
+    scenario="probe",
+    messages=({"role": "user", "content": "Open the folder docs."},),
+    tools=(),
+    prompt_ids=(),
+    completion_ids=(),
+    text="",
+    calls=(ToolCall("cd", {"folder": "dosc"}),),
+    results=(ToolResult("cd: dosc: No such folder", is_error=True),),
+    kind=FailureKind.RUNTIME_ERROR,
+    call_index=0,
+    reference=(ToolCall("cd", {"folder": "docs"}),),
+)
 
 
 @dataclass(frozen=True)
@@ -99,12 +114,14 @@ class EndpointSimulator:
         return self._feedbacks(failures, SECOND_TEMPERATURE, seed=1)
 
     def check(self) -> None:
-        """Asks for one token, so that a run does not begin with an endpoint that cannot answer.
+        """Asks once, as a run will ask, so that none begins with an endpoint that cannot answer.
+
+        What it answers is not judged: the chain counts that.
 
         Raises:
             UserError: nothing that this endpoint is asked could be answered.
         """
-        body = self._body([{"role": "user", "content": "Say yes."}], self.options.temperature, seed=0) | {"max_tokens": 1}
+        body = self._body(diagnosis_prompt(_PROBE, self.options.instruction), self.options.temperature, seed=0)
         answer = run_in_thread(self._ask_one(body))
         if isinstance(answer, Loss) and answer.reason not in (Lost.BUDGET, Lost.RATE_LIMIT):
             raise UserError(
@@ -123,7 +140,7 @@ class EndpointSimulator:
         keys = [request_key(body) for body in bodies]
         cached = {key: text for key in keys if (text := self._cache.get(key)) is not None}
         lost = self._answer({key: body for key, body in zip(keys, bodies, strict=True) if key not in cached})
-        self.counts.update("cached" if key in cached else lost.get(key, "answered") for key in keys)
+        self.counts.update("cached" if key in cached else str(lost.get(key, "answered")) for key in keys)
         if failures and len(lost) == len(set(keys)):
             raise InfrastructureError(f"endpoint simulator: {lost[keys[0]]}, none of {len(failures)} failures was answered")
         return [
@@ -166,13 +183,13 @@ class EndpointSimulator:
             async with slots:
                 asked = lost_in_a_row < GIVE_UP_AFTER
                 answer = await endpoint.ask(body) if asked else Loss(Lost.RESTING)
-            if isinstance(answer, Loss):
-                lost[key] = answer.reason
-                lost_in_a_row += answer.reason not in UNASKED
-            else:
-                self._cache.put(key, answer.text)
-                self.tokens.update(prompt=answer.prompt_tokens, completion=answer.completion_tokens)
-                lost_in_a_row = 0
+                if isinstance(answer, Loss):
+                    lost[key] = answer.reason
+                    lost_in_a_row += answer.reason not in UNASKED
+                else:
+                    self._cache.put(key, answer.text)
+                    self.tokens.update(prompt=answer.prompt_tokens, completion=answer.completion_tokens)
+                    lost_in_a_row = 0
 
         async with self._endpoint() as endpoint:
             await asyncio.gather(*(ask(key, body) for key, body in bodies.items()))

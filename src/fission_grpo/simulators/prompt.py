@@ -38,7 +38,7 @@ INSTRUCTION = (
 RECENT_MESSAGES = 12
 """Most messages of the dialogue that are shown; the diagnosis is about its end."""
 LONGEST_TEXT = 1_200
-"""Characters shown of one message or answer: an environment may answer with a whole file."""
+"""Characters shown of one message, call or answer: each may hold a whole file."""
 
 
 def diagnosis_prompt(failure: Failure, instruction: str = INSTRUCTION) -> list[Message]:
@@ -77,11 +77,15 @@ def _case(failure: Failure) -> Iterator[str]:
     yield "dialogue:"
     yield from _dialogue(failure.messages)
     yield "failed message:"
-    yield from map(call_line, failure.calls) if failure.calls else [_short(failure.text) or "(nothing)"]
+    yield from _calls(failure.calls) if failure.calls else [_short(failure.text) or "(nothing)"]
     yield "answer:"
     yield from _answers(failure)
     yield "correct calls (secret):"
-    yield from map(call_line, failure.reference) if failure.reference else ["(none)"]
+    yield from _calls(failure.reference) if failure.reference else ["(none)"]
+
+
+def _calls(calls: Sequence[ToolCall]) -> Iterator[str]:
+    return (_short(call_line(call)) for call in calls)
 
 
 def _dialogue(messages: Sequence[Message]) -> Iterator[str]:
@@ -98,7 +102,8 @@ def _content(content: Any) -> str:
     """The text of a message, which may be given in parts."""
     if isinstance(content, list):
         parts = cast(list[Any], content)
-        return "".join(str(cast(Message, part).get("text", "")) if isinstance(part, dict) else str(part) for part in parts)
+        texts = (cast(Message, part).get("text") if isinstance(part, dict) else part for part in parts)
+        return "".join(str(text) for text in texts if text is not None)
     return "" if content is None else str(content)
 
 

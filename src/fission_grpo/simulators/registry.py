@@ -11,6 +11,11 @@ from fission_grpo.simulators.chain import FallbackChain
 GROUP = "fission_grpo.simulators"
 
 
+def registered_simulators() -> set[str]:
+    """The names that `make_simulator` knows."""
+    return {entry.name for entry in entry_points(group=GROUP)}
+
+
 def make_simulator(name: str) -> Simulator:
     """Makes the simulator that is registered under a name, with its defaults.
 

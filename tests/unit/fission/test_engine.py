@@ -7,6 +7,7 @@ import pytest
 from failing import Letters, failure
 
 from fission_grpo.fission import FissionEngine, FissionSettings
+from fission_grpo.simulators import FallbackChain
 from fission_grpo.types import Failure, FailureKind, Feedback, FeedbackLevel
 
 
@@ -26,7 +27,7 @@ class Counting:
 def engine_of(**settings: object) -> tuple[FissionEngine, Counting]:
     simulator = Counting()
     chosen = FissionSettings(**{"recovery_generations": 4, "recovery_fraction": 0.5, **settings})  # pyright: ignore
-    return FissionEngine(chosen, simulator, Letters()), simulator
+    return FissionEngine(chosen, FallbackChain([simulator]), Letters()), simulator
 
 
 def test_no_feedback_is_made_before_a_context_is_popped():

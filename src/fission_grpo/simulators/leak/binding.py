@@ -4,6 +4,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
+from itertools import accumulate
 
 from fission_grpo.simulators.leak.forms import LeakForm, ReadText, Sighting, name_parts, name_variants, needles
 from fission_grpo.simulators.leak.scalars import Scalar, same_scalar, scalars_of
@@ -26,8 +27,7 @@ class Places:
         spans = list(spans)
         self.starts = sorted(start for start, _ in spans)
         self.ends = sorted(end for _, end in spans)
-        self._longest = max((end - start for start, end in spans), default=0)
-        self._sorted = sorted(spans)
+        self._reach = list(accumulate((end for _, end in sorted(spans)), max))
 
     def left_of(self, place: int) -> int | None:
         """Where the nearest span that is over by `place` ends."""
@@ -41,9 +41,8 @@ class Places:
 
     def overlap(self, span: Span) -> bool:
         """Whether a span shares a character with one of them."""
-        first = bisect_left(self.starts, span[0] - self._longest)
-        last = bisect_left(self.starts, span[1])
-        return any(end > span[0] for _, end in self._sorted[first:last])
+        before = bisect_left(self.starts, span[1])
+        return before > 0 and self._reach[before - 1] > span[0]
 
 
 class OwnWords:
@@ -66,9 +65,8 @@ class OwnWords:
     def covering(self, value: str) -> list[Span]:
         """The own values in which a folded value stands as a part (`old/a.txt` and `a.txt`)."""
         own = [fold(str(scalar.value)) for scalar in self.scalars]
-        return [
-            span for each in dict.fromkeys(own) if each != value and Text(each).has(value) for span in self._text.find(each)
-        ]
+        holders = [each for each in dict.fromkeys(own) if each != value and Text(each).has(value)]
+        return [span for each in holders for span in self._text.find(each)]
 
     @cached_property
     def places(self) -> Places:
@@ -133,26 +131,27 @@ class Binder:
         start, end = sighting.span
         if self._hidden.overlap(sighting.span):
             return False
-        if sighting.form is LeakForm.PARAPHRASED and self._own.places.overlap(sighting.span):
+        if sighting.form is LeakForm.PARAPHRASED and self._own.places.overlap((start, start + 1)):
             return False
         if sighting.is_free or sighting.is_bound:
             return True
         if self._elsewhere and self._own.quotes(sighting.span, self._scalar.value, self._scalar.parameter):
             return False
         left, right = self._anchors.left_of(start), self._anchors.right_of(end)
-        if any(side is not None and self._text.connects(*gap) for side, gap in self._gaps(left, right, start, end)):
+        if left is not None and self._text.connects(left, start):
+            return True
+        if right is not None and self._text.connects(end, right):
             return True
         if self._is_weak or (self._is_everyday and not self._text.stands_out(sighting.span)):
             return False
         near = (left is not None and start - left <= NEARNESS) or (right is not None and right - end <= NEARNESS)
-        return near or self._is_announced(start)
+        return near or self._is_announced(start, end)
 
-    def _gaps(self, left: int | None, right: int | None, start: int, end: int) -> list[tuple[int | None, Span]]:
-        return [(left, (left or 0, start)), (right, (end, right or 0))]
-
-    def _is_announced(self, start: int) -> bool:
-        index = bisect_right(self._text.cue_ends, start)
-        return index > 0 and self._text.connects(self._text.cue_ends[index - 1], start)
+    def _is_announced(self, start: int, end: int) -> bool:
+        before, behind = bisect_right(self._text.cue_ends, start), bisect_left(self._text.cue_starts, end)
+        if before and self._text.connects(self._text.cue_ends[before - 1], start):
+            return True
+        return behind < len(self._text.cue_starts) and self._text.connects(end, self._text.cue_starts[behind])
 
     def _anchor_spans(self) -> list[Span]:
         """The parameter's name, and what else stands for it: its tool and the wrong value."""

@@ -117,7 +117,7 @@ def _joint_variants(value: str) -> Iterator[str]:
     plain = fold(_CAMEL.sub("_", value))
     if len(plain) <= SHORT or plain.replace(".", "").isdigit():
         return
-    for joint in (" ", "_", "-", ""):
+    for joint in (" ", "_", "-", "", "+"):
         yield _JOINTS.sub(joint, plain)
     for joint in (" ", "_", "-", ""):
         yield _NOT_ALNUM.sub(joint, plain).strip()

@@ -40,7 +40,7 @@ from fission_grpo.simulators.leak.text import unescape
 from fission_grpo.simulators.leak.tools import tool_form
 from fission_grpo.types import Failure
 
-_STRICTEST_FIRST = tuple(LeakForm)
+_rank = tuple(LeakForm).index
 
 
 class LeakKind(StrEnum):
@@ -66,7 +66,7 @@ class Leak:
 def leaks(feedback_text: str, failure: Failure) -> Leak | None:
     """What a feedback gives away of `failure.reference`, or None: of several leaks the first of the plainest form."""
     found = list(_Guard(feedback_text, failure).leaks())
-    return min(found, key=lambda leak: _STRICTEST_FIRST.index(leak.form), default=None)
+    return min(found, key=lambda leak: _rank(leak.form), default=None)
 
 
 class _Guard:
@@ -74,8 +74,7 @@ class _Guard:
 
     def __init__(self, feedback_text: str, failure: Failure) -> None:
         error_text = failure.error_text or ""
-        # The environment's words, quoted whole at the start, are no leak; what follows must not build on their nearness.
-        own_words = feedback_text.removeprefix(error_text)
+        own_words = _own_words(feedback_text, error_text)
         self._failure = failure
         self._text = ReadText(own_words)
         unescaped = unescape(own_words)
@@ -106,7 +105,7 @@ class _Guard:
         form = self._form_in(self._text, scalar)
         if form is None and self._unescaped is not None and self._form_in(self._unescaped, scalar):
             form = LeakForm.PARAPHRASED
-        if form is None and decoded_shows(self._text, scalar.value) and not self._is_said(scalar, None):
+        if form is None and decoded_shows(self._text, scalar.value) and not self._is_said(scalar):
             form = LeakForm.PARAPHRASED
         if form is None or self._binds(self._written, scalar):
             return None
@@ -114,24 +113,24 @@ class _Guard:
 
     def _form_in(self, text: ReadText, scalar: Scalar) -> LeakForm | None:
         """The plainest form in which `text` gives the scalar away."""
-        binder: Binder | None = None
-        forms: list[LeakForm] = []
-        for sighting in sightings(text, scalar):
-            binder = binder or Binder(text, scalar, OwnWords(text, self._failure.calls))
-            if binder.binds(sighting) and not self._is_said(scalar, text.folded[slice(*sighting.span)]):
-                forms.append(_form(text, sighting, scalar))
-                if forms[-1] is LeakForm.EXACT:
-                    break
-        return min(forms, key=_STRICTEST_FIRST.index, default=None)
+        found = list(sightings(text, scalar))
+        if not found or self._is_said(scalar):
+            return None
+        binder = Binder(text, scalar, OwnWords(text, self._failure.calls))
+        forms: dict[str, LeakForm] = {}
+        for sighting in found:
+            written = text.folded[slice(*sighting.span)]
+            if (forms.get(written) is not LeakForm.EXACT) and binder.binds(sighting):
+                forms[written] = min(_form(text, sighting, scalar), forms.get(written, LeakForm.PARAPHRASED), key=_rank)
+        # What the environment wrote in disguise may be repeated in the same disguise.
+        unsaid = [form for written, form in forms.items() if scalar.is_short or not self._excuse.has(written)]
+        return min(unsaid, key=_rank, default=None)
 
-    def _is_said(self, scalar: Scalar, surface: str | None) -> bool:
-        """Whether the environment said it: the value itself, or what the feedback wrote for it."""
-        if not self._excuse.folded:
-            return False
+    def _is_said(self, scalar: Scalar) -> bool:
+        """Whether the environment said the value; a short one has to be bound there."""
         if scalar.is_short:
             return self._binds(self._excuse, scalar)
-        said = needles(scalar.value) if surface is None else (*needles(scalar.value), surface)
-        return any(self._excuse.has(each) for each in said)
+        return any(self._excuse.has(needle) for needle in needles(scalar.value))
 
     def _binds(self, text: ReadText, scalar: Scalar) -> bool:
         if not text.folded:
@@ -144,17 +143,23 @@ class _Guard:
         return any(own.parameter == scalar.parameter and same_scalar(own.value, scalar.value) for own in passed)
 
 
+def _own_words(feedback_text: str, error_text: str) -> str:
+    """What a feedback says behind the environment's words, where these stand whole on the lines before.
+
+    They are no leak, and what follows must not build on their nearness.
+    """
+    rest = feedback_text.removeprefix(error_text)
+    return rest if rest.startswith("\n") or not rest else feedback_text
+
+
 def _form(text: ReadText, sighting: Sighting, scalar: Scalar) -> LeakForm:
-    written = text.written(sighting.span)
-    if written == str(scalar.value):
+    written, value = text.written(sighting.span), str(scalar.value)
+    if written == value:
         return LeakForm.EXACT
     if sighting.form is not None:
         return sighting.form
-    return (
-        LeakForm.NORMALISED
-        if written.isascii() or _letters(written) == _letters(str(scalar.value))
-        else LeakForm.PARAPHRASED
-    )
+    is_notation = written.isascii() or _letters(written) == _letters(value)
+    return LeakForm.NORMALISED if is_notation else LeakForm.PARAPHRASED
 
 
 def _letters(written: str) -> str:

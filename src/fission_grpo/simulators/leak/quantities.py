@@ -54,7 +54,7 @@ _BIG = {"thousand": 1000, "million": 1_000_000, "dozen": 12}
 _WORD = "|".join(sorted([*_SMALL, *_TENS, *_PARTS, *_BIG, "hundred", "point", "minus", "negative", "a", "an"], reverse=True))
 _PHRASE = re.compile(rf"(?<!\w)(?:{_WORD})(?:(?: and |, | - |[ -])(?:{_WORD})(?!\w))*(?!\w)")
 _LETTERS = re.compile(r"[a-z]+")
-_BETWEEN_ITEMS = re.compile(r"(?:(?! and |, ).)+")
+_JOINT = re.compile(" and |, ")
 _NUMBER = re.compile(
     r"(?<![\w.])[-+]?(?P<whole>\d{1,3}(?:[ ,_]\d{3}(?!\d))+|\d+)(?P<part>[.,]\d+)?(?:e(?P<power>[-+]?\d{1,2})(?!\w))?"
     r"(?: ?/ ?(?P<below>\d{1,6}))?"
@@ -145,9 +145,13 @@ def _word_quantities(text: str) -> Iterator[Quantity]:
 
 
 def _list_items(phrase: re.Match[str]) -> Iterator[tuple[int, int]]:
-    offset = phrase.start()
-    for pattern in (_BETWEEN_ITEMS, _LETTERS):
-        yield from ((offset + item.start(), offset + item.end()) for item in pattern.finditer(phrase[0]))
+    """What stands between `and` and commas, and every single word."""
+    start = phrase.start()
+    for joint in _JOINT.finditer(phrase[0]):
+        yield start, phrase.start() + joint.start()
+        start = phrase.start() + joint.end()
+    yield start, phrase.end()
+    yield from ((phrase.start() + word.start(), phrase.start() + word.end()) for word in _LETTERS.finditer(phrase[0]))
 
 
 def _read_phrase(text: str, start: int, end: int) -> Iterator[Quantity]:

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from functools import cached_property
 from urllib.parse import unquote
 
-from fission_grpo.simulators.leak.vocabulary import CONNECTORS, CUES
+from fission_grpo.simulators.leak.vocabulary import CONNECTORS, CUES, CUES_BEHIND
 
 Span = tuple[int, int]
 """Start and end in the folded text."""
@@ -116,6 +116,11 @@ class Text:
     def cue_ends(self) -> list[int]:
         """Where cues end, such as `did you mean`."""
         return [found.end() for found in CUES.finditer(self.folded)]
+
+    @cached_property
+    def cue_starts(self) -> list[int]:
+        """Where cues start that follow a value, such as `is what you need`."""
+        return [found.start() for found in CUES_BEHIND.finditer(self.folded)]
 
     @cached_property
     def hints_at_cipher(self) -> bool:

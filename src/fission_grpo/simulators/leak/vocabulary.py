@@ -10,20 +10,27 @@ _CONNECTORS = (
     " you your user users they asked about approximately roughly around simply just only probably likely really like"
     " something then first second third last reads read written spelled means meant proper intended actual true"
     " supposed on at from that this which one entry item element target"
-    " contain contains contained include includes included"
+    " belongs goes contain contains contained include includes included"
 )
 CONNECTORS = frozenset(_CONNECTORS.split())
 """Words that may stand between a parameter and the value bound to it."""
 
 CUES = re.compile(
-    r"\b(?:(?:did|do) you (?:perhaps |maybe |possibly )?mean|(?:you|user|they) (?:probably |perhaps |likely )?"
+    r"(?:->|=>|→)|\b(?:(?:did|do) you (?:perhaps |maybe |possibly )?mean|(?:you|user|they) (?:probably |perhaps |likely )?"
     r"(?:meant|wants?|wanted)|use|using|try|should (?:be|have been)|must be|expected|instead|go with|choose|pass|enter"
     r"|(?:correct|right|expected|intended|proper|actual|desired) \w+ (?:is|was|would be|reads)|the answer is|asked for"
     r"|replace\w* \S{1,80} (?:by|with)|perhaps|maybe|closest match|similar (?:name|value|entry)|suggest(?:ed|ion|ions)?"
     r"|consider|looking for|namely|such as|for example|e\.g\.?|hint|solution|i would go for|supply|provide|set it to"
-    r"|change (?:it|that|this) to|make (?:it|that|this)|pick|select|type|write|insert|switch to|only)(?!\w)"
+    r"|change (?:it|that|this) to|make (?:it|that|this)|pick|select|type|write|insert|switch to|only"
+    r"|called|named|by the name of|(?:again|retry|retrying|repeat|call) with)(?!\w)"
 )
 """What announces a value without naming its parameter."""
+
+CUES_BEHIND = re.compile(
+    r"\b(?:is|was|would be|would have been|seems|looks)(?: to be)? (?:what (?:you|they|the user|is|was)|the one\b|meant"
+    r"|wanted|needed|requested|expected|(?:the )?(?:correct|right)|the answer|asked for)|\bwould (?:do|work|fit)\b"
+)
+"""What says of a value before it that it is the one."""
 
 _EVERYDAY = (
     "start stop open closed close high low medium normal first last all none other new old file folder directory user"

@@ -46,6 +46,7 @@ class AlignmentMonitor:
         kept = max(settings.failures, refresher.settings.failures if refresher else 0)
         self._newest: deque[Failure] = deque(maxlen=kept)
         self._sources: Counter[str] = Counter()
+        self._asked = self._replaced = 0
         self._recovered: dict[str, list[int]] = {}
         self._measured_at = 0
 
@@ -55,12 +56,14 @@ class AlignmentMonitor:
         return self._chain.simulators[0]
 
     def note_failures(self, failures: Sequence[Failure]) -> None:
-        """Takes in the failures of an update."""
-        self._newest.extend(failures)
+        """Takes in the failures of an update, but for those whose feedback is deterministic."""
+        self._newest.extend(failure for failure in failures if failure.format_error is None)
 
     def note_group(self, context: CorrectiveContext, outcomes: Sequence[bool]) -> None:
         """Takes in the outcomes of a recovery group."""
         self._sources[context.feedback.source] += 1
+        self._asked += context.failure.format_error is None
+        self._replaced += context.feedback.replaced is not None
         counts = self._recovered.setdefault((context.failure.error_kind or context.failure.kind).value, [0, 0])
         counts[0] += sum(outcomes)
         counts[1] += len(outcomes)
@@ -81,13 +84,14 @@ class AlignmentMonitor:
             "failures": len(failures),
             **{name: _pair(found[name]) for name in SHOWN},
             "sources": dict(self._sources),
-            "fallback": _pair(self._fallback()),
+            "fallback": [self._replaced, self._asked],
             "recovery": {kind: list(counts) for kind, counts in sorted(self._recovered.items())},
             "warn_below": self._settings.warn_below,
             "seconds": round(time.perf_counter() - started, 3),
         }
         self._append(record)
         self._sources.clear()
+        self._asked = self._replaced = 0
         self._recovered.clear()
         low = (found["sound"].value or 0.0) < self._settings.warn_below
         if low:
@@ -104,6 +108,8 @@ class AlignmentMonitor:
         return {
             "newest": list(self._newest),
             "sources": dict(self._sources),
+            "asked": self._asked,
+            "replaced": self._replaced,
             "recovered": self._recovered,
             "measured_at": self._measured_at,
             "refresher": self._refresher.state_dict() if self._refresher else None,
@@ -113,14 +119,11 @@ class AlignmentMonitor:
         """Continues where `state_dict` was taken."""
         self._newest.extend(state["newest"])
         self._sources = Counter(state["sources"])
+        self._asked, self._replaced = state["asked"], state["replaced"]
         self._recovered = dict(state["recovered"])
         self._measured_at = state["measured_at"]
         if self._refresher is not None and state["refresher"] is not None:
             self._refresher.load_state_dict(state["refresher"], self._chain)
-
-    def _fallback(self) -> Ratio:
-        own = self._sources[self.simulator.name]
-        return Ratio(self._sources.total() - own, self._sources.total())
 
 
 def _pair(ratio: Ratio) -> list[int]:

@@ -5,7 +5,7 @@ All simulators see the same failures. Fixed sentence, environment and rules are 
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,17 @@ from fission_grpo.training.simulator.measures import (
     judge,
     majority_agreement,
     mean_words,
-    measure,
     records_of,
 )
 from fission_grpo.training.simulator.sampling import Playground, sample_failures
-from fission_grpo.training.simulator.utility import ANSWERED, RECOVERED, blind_answers, recoveries, told_answer
+from fission_grpo.training.simulator.utility import (
+    ANSWERED,
+    ANSWERED_SECRET,
+    RECOVERED,
+    blind_answers,
+    recoveries,
+    told_answer,
+)
 from fission_grpo.types import Failure, FailureKind, Feedback
 
 Progress = Callable[[str, int, int], None]
@@ -72,6 +78,7 @@ class SimulatorResult:
         over_fixed: the same minus that of the fixed sentence.
         blind: how often a reader gives the answer from schema and feedback alone.
         gain: the same minus that of the fixed sentence.
+        blind_secret, secret_gain: the same on the failures whose answer holds a secret (`utility.with_secret`).
         counts: what the chain did: answers by source, leaks, second attempts.
     """
 
@@ -84,6 +91,8 @@ class SimulatorResult:
     over_fixed: Change
     blind: Estimate
     gain: Change
+    blind_secret: Estimate
+    secret_gain: Change
     counts: Mapping[str, int]
 
 
@@ -100,7 +109,7 @@ class Evaluation:
     settings: Mapping[str, Any]
     majority: Ratio
     told: Estimate
-    results: Sequence[SimulatorResult] = field(default_factory=list[SimulatorResult])
+    results: Sequence[SimulatorResult]
 
     def save(self, path: Path) -> None:
         """Writes the evaluation as JSON."""
@@ -115,20 +124,18 @@ class Labelled:
     labels: Sequence[FailureKind]
 
 
-BASELINES: tuple[tuple[str, tuple[type[Simulator], ...]], ...] = (
-    ("fixed", (FixedSimulator,)),
-    ("environment", (EnvironmentSimulator,)),
-    ("rules", (RulesSimulator,)),
-)
+BASELINES = (FixedSimulator.name, EnvironmentSimulator.name, RulesSimulator.name)
+"""Evaluated with every simulator."""
 
 
-class SimulatorEvaluation:
+class SimulatorEvaluator:
     """Evaluates simulators on one set of failures, one after the other.
 
     Args:
         playground: the policy that recovers, on held-out tasks.
         reader: the policy that answers without the dialogue; default: the playground's own.
         samples: recoveries of every failure, and answers of the reader.
+        labelled: failures whose kind was labelled by hand.
     """
 
     def __init__(
@@ -140,43 +147,43 @@ class SimulatorEvaluation:
         samples: int = 4,
         seed: int = 0,
         labelled: Labelled | None = None,
-        progress: Progress | None = None,
     ) -> None:
-        self.failures = list(failures)
+        self._failures = list(failures)
         self._playground = playground
         self._reader = reader or playground
         self._samples = samples
         self._seed = seed
         self._labelled = labelled
-        self._progress = progress or (lambda *_: None)
-        with_answer = [failure for failure in self.failures if failure.reference]
-        self._told = self._blind(with_answer, [told_answer(failure) for failure in with_answer])
-        fixed = FixedSimulator().diagnose(self.failures)
-        self._fixed_recoveries = self._recover(fixed)
-        self._fixed_answers = self._blind(self.failures, fixed)
+        self._fixed = FixedSimulator().diagnose(self._failures)
+        self._fixed_recoveries = self._recover(self._fixed)
+        self._fixed_answers = self._blind(self._failures, self._fixed)
 
-    def run(self, simulators: Sequence[tuple[str, Simulator]]) -> list[SimulatorResult]:
+    def run(self, simulators: Sequence[tuple[str, Simulator]], progress: Progress) -> Evaluation:
         """The baselines, then the simulators, in order."""
-        baselines = [(name, kinds[0]()) for name, kinds in BASELINES]
-        everyone = [*baselines, *simulators]
+        baselines: list[Simulator] = [FixedSimulator(), EnvironmentSimulator(), RulesSimulator()]
+        everyone = [*((each.name, each) for each in baselines), *simulators]
         results: list[SimulatorResult] = []
         for index, (name, simulator) in enumerate(everyone):
-            self._progress(name, index, len(everyone))
+            progress(f"evaluating {name}", index, len(everyone))
             results.append(self._evaluate(name, simulator))
-        self._progress("done", len(everyone), len(everyone))
-        return results
-
-    @property
-    def told(self) -> Estimate:
-        """See `Evaluation.told`."""
-        return _estimate(self._told, ANSWERED)
+        progress("evaluating", len(everyone), len(everyone))
+        answerable = [failure for failure in self._failures if failure.reference]
+        told = self._blind(answerable, [told_answer(failure) for failure in answerable])
+        settings = {
+            "policy": self._playground.name,
+            "reader": self._reader.name,
+            "failures": len(self._failures),
+            "samples": self._samples,
+            "seed": self._seed,
+        }
+        return Evaluation(settings, majority_agreement(self._failures), _estimate(told, ANSWERED), results)
 
     def _evaluate(self, name: str, simulator: Simulator) -> SimulatorResult:
-        judged = judge(self.failures, simulator.diagnose(self.failures))
+        judged = judge(self._failures, simulator.diagnose(self._failures))
         records = records_of(judged)
-        chain = FallbackChain([simulator, RulesSimulator()] if name not in dict(BASELINES) else [simulator])
-        served = chain.diagnose(self.failures)
-        recovered, answered = self._recover(served), self._blind(self.failures, served)
+        chain = FallbackChain([simulator] if name in BASELINES else [simulator, RulesSimulator()])
+        served = chain.diagnose(self._failures)
+        recovered, answered = self._recover(served), self._blind(self._failures, served)
         return SimulatorResult(
             name=name,
             measures={each: _estimate(records, each) for each in MEASURES},
@@ -187,11 +194,13 @@ class SimulatorEvaluation:
             over_fixed=_change(recovered, self._fixed_recoveries, RECOVERED),
             blind=_estimate(answered, ANSWERED),
             gain=_change(answered, self._fixed_answers, ANSWERED),
+            blind_secret=_estimate(answered, ANSWERED_SECRET),
+            secret_gain=_change(answered, self._fixed_answers, ANSWERED_SECRET),
             counts=dict(chain.counts),
         )
 
     def _recover(self, feedbacks: Sequence[Feedback]) -> list[EpisodeRecord]:
-        return recoveries(self._playground, self.failures, feedbacks, self._samples, self._seed)
+        return recoveries(self._playground, self._failures, feedbacks, self._samples, self._seed)
 
     def _blind(self, failures: Sequence[Failure], feedbacks: Sequence[Feedback]) -> list[EpisodeRecord]:
         reader = self._reader
@@ -202,16 +211,11 @@ class SimulatorEvaluation:
         if self._labelled is None:
             return None
         feedbacks = simulator.diagnose(self._labelled.failures)
-        records = [
-            EpisodeRecord(
-                failure.task_id,
-                failure.scenario,
-                0,
-                "",
-                {"label": (int(feedback.kind is label and not feedback.replaced), 1)},
-            )
-            for failure, feedback, label in zip(self._labelled.failures, feedbacks, self._labelled.labels, strict=True)
+        triples = zip(self._labelled.failures, feedbacks, self._labelled.labels, strict=True)
+        agreed = [
+            (failure, int(feedback.kind is label and feedback.replaced is None)) for failure, feedback, label in triples
         ]
+        records = [EpisodeRecord(each.task_id, each.scenario, 0, "", {"label": (right, 1)}) for each, right in agreed]
         return _estimate(records, "label")
 
 
@@ -246,20 +250,6 @@ def held_out_failures(playground: Playground, count: int, seed: int, progress: P
     if not failures:
         raise UserError("the policy made no failure on these tasks: there is nothing to evaluate a simulator on")
     return failures
-
-
-__all__ = [
-    "Change",
-    "Estimate",
-    "Evaluation",
-    "Labelled",
-    "SimulatorEvaluation",
-    "SimulatorResult",
-    "held_out_failures",
-    "load_labels",
-    "majority_agreement",
-    "measure",
-]
 
 
 def _estimate(records: Sequence[EpisodeRecord], metric: str) -> Estimate:

@@ -49,8 +49,9 @@ class ExampleFilter:
     """Lets pass what a simulator may learn from, and counts what it keeps back.
 
     Attributes:
-        counts: `kept`, and by reason: `unanswered` (the teacher said nothing usable), `leak`, `kind` (the teacher's kind is
-            not the established one), `length`, `duplicate` (an equal case was kept before).
+        counts: `kept`, and by reason: `format` (the message could not be read: its feedback is deterministic), `unanswered`
+            (the teacher said nothing usable), `leak`, `kind` (the teacher's kind is not the established one), `length`,
+            `duplicate` (an equal case was kept before).
     """
 
     def __init__(self) -> None:
@@ -67,6 +68,8 @@ class ExampleFilter:
         return Example(failure, answer, teacher)
 
     def _reason(self, failure: Failure, answer: Answer | None) -> str | None:
+        if failure.format_error is not None:
+            return "format"
         if answer is None:
             return "unanswered"
         if leaks(answer.message, failure) is not None:

@@ -3,6 +3,9 @@
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
 
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.recipe import Recipe
@@ -25,8 +28,9 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Playground:
-    """A policy, and tasks that it can be played on."""
+    """A policy by its name, and tasks that it can be played on."""
 
+    name: str
     policy: TransformersPolicy
     chat: ChatFormat
     tasks: StepTasks | EpisodeTasks
@@ -44,25 +48,30 @@ def open_playground(recipe: Recipe, split: Split, model: str | None = None) -> P
         UserError: a mistake in the recipe, its tasks or the model.
     """
     tasks = tasks_of(recipe.tasks.train if split == "train" else recipe.tasks.test, split, recipe.environment)
-    network, tokenizer = load_policy_model(model or recipe.model)
+    name = model or recipe.model
+    network, tokenizer = load_policy_model(name)
+    network.to("cuda" if torch.cuda.is_available() else "cpu")  # pyright: ignore[reportArgumentType]
     chat = ChatFormat(tokenizer)
-    policy = TransformersPolicy(network, int(str(tokenizer.pad_token_id)), chat.end_ids)
-    return Playground(policy, chat, granularity_of(recipe, tasks, chat), recipe)
+    policy = TransformersPolicy(network, cast(int, tokenizer.pad_token_id), chat.end_ids)
+    return Playground(name, policy, chat, granularity_of(recipe, tasks, chat), recipe)
 
 
 def sample_failures(playground: Playground, count: int, seed: int = 0, progress: Progress | None = None) -> list[Failure]:
-    """`count` different failures, or fewer where the policy does not fail that often.
+    """`count` different failures that a simulator is asked about, or fewer where the policy does not fail that often.
+
+    Messages that could not be read are left out: their feedback is deterministic.
 
     Args:
         progress: called with the failures found and wanted.
     """
     found: dict[str, Failure] = {}
-    rows = list(playground.tasks.dataset())
+    rows = cast(list[dict[str, Any]], list(playground.tasks.dataset()))
     for index, wave in enumerate(_waves(rows, seed)):
         rollouts = playground.tasks.sample(wave, playground.policy, playground.sampling(seed * 10_007 + index))
         failed = [rollout for rollout in rollouts if rollout.reward is not None and not rollout.outcome]
         for failure in filter(None, map(playground.tasks.failure, failed)):
-            found.setdefault(failure.key, failure)
+            if failure.format_error is None:
+                found.setdefault(failure.key, failure)
         if progress is not None:
             progress(min(count, len(found)), count)
         if len(found) >= count:
@@ -70,7 +79,7 @@ def sample_failures(playground: Playground, count: int, seed: int = 0, progress:
     return list(found.values())[:count]
 
 
-def _waves(rows: Sequence[dict[str, object]], seed: int) -> Iterator[list[dict[str, object]]]:
+def _waves(rows: Sequence[dict[str, Any]], seed: int) -> Iterator[list[dict[str, Any]]]:
     """The rows in a new order each time they are gone through."""
     for turn in range(PASSES):
         order = random.Random(f"{seed}/{turn}").sample(range(len(rows)), len(rows))

@@ -9,7 +9,7 @@ from fission_grpo.simulators.corrupted import CorruptedSimulator
 from fission_grpo.simulators.endpoint import EndpointOptions, EndpointSimulator
 from fission_grpo.simulators.local import LocalSimulator, check_simulator
 from fission_grpo.simulators.prompt import INSTRUCTION
-from fission_grpo.simulators.registry import make_simulator
+from fission_grpo.simulators.registry import make_simulator, registered_simulators
 from fission_grpo.training.simulator.refresh import Refresher
 
 CACHE_FILE = "simulator_cache.jsonl"
@@ -35,6 +35,15 @@ def simulators_of(recipe: Recipe, run: Path) -> list[Simulator]:
     if section.corruption > 0:
         simulators[0] = CorruptedSimulator(simulators[0], section.corruption, recipe.seed)
     return simulators
+
+
+def simulator_by_name(name: str) -> Simulator:
+    """A registered simulator, or the local model of that folder or name.
+
+    Raises:
+        UserError: it is neither.
+    """
+    return make_simulator(name) if name in registered_simulators() else LocalSimulator(name)
 
 
 def refresher_of(section: SimulatorSection, run: Path) -> Refresher | None:

@@ -13,7 +13,7 @@ that what it is trained on is token for token what it will read.
 
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
@@ -52,8 +52,10 @@ _DEFAULTS: dict[str, Any] = {
 _CPU_DEFAULTS = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
 _FIXED: dict[str, Any] = {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss", "greater_is_better": False}
 
-LossSink = Callable[[Mapping[str, float], int, int], None]
-"""Called with a log of the trainer, the number of updates done, and of all."""
+_TITLES = {"loss": "loss", "eval_loss": "validation"}
+
+LossSink = Callable[[str, int, int], None]
+"""Called with the newest losses in words, the number of updates done, and of all."""
 
 
 def trainer_fields() -> set[str]:
@@ -95,15 +97,18 @@ class _Log(TrainerCallback):
     def __init__(self, out: Path, sink: LossSink | None) -> None:
         self._out = out
         self._sink = sink
+        self._losses: dict[str, float] = {}
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any
     ) -> None:
         losses = {name: float(value) for name, value in (logs or {}).items() if isinstance(value, int | float)}
+        self._losses |= {name: losses[name] for name in ("loss", "eval_loss") if name in losses}
         with (self._out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": state.global_step, **losses}) + "\n")
         if self._sink is not None:
-            self._sink(losses, state.global_step, state.max_steps)
+            shown = [f"{_TITLES[name]} {value:.3f}" for name, value in self._losses.items()]
+            self._sink(", ".join(["training", *shown]), state.global_step, state.max_steps)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         checkpoint.seal(Path(cast(str, args.output_dir)) / f"checkpoint-{state.global_step}")
@@ -118,7 +123,7 @@ def _check_sizes(recipe: SimulatorRecipe, train: int, validation: int) -> None:
 
 
 def _config(recipe: SimulatorRecipe, out: Path) -> SFTConfig:
-    settings = _DEFAULTS | ({} if torch.cuda.is_available() else _CPU_DEFAULTS) | recipe.trainer | _FIXED
+    settings: dict[str, Any] = _DEFAULTS | ({} if torch.cuda.is_available() else _CPU_DEFAULTS) | recipe.trainer | _FIXED
     try:
         return SFTConfig(output_dir=str(out), seed=recipe.seed, **settings)
     except (TypeError, ValueError) as error:

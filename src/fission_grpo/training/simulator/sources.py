@@ -1,4 +1,4 @@
-"""Where failures come from: a recipe (fresh rollouts), a run folder (its recovery groups), or results of `fission eval bfcl`."""
+"""Where failures come from: a run folder (its recovery groups), or results of `fission eval bfcl`; a recipe samples anew."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence

@@ -13,8 +13,8 @@ from fission_grpo.types import Failure, Feedback, FeedbackLevel
 
 RECOVERED = "recovered"
 """Metric of `recoveries`: recoveries that are right, of all."""
-ANSWERED = "answered"
-"""Metric of `blind_answers`: answers that are the reference calls, of all."""
+ANSWERED, ANSWERED_SECRET = "answered", "answered_secret"
+"""Metrics of `blind_answers`: answers that are the reference calls, of all, and of those for failures `with_secret`."""
 
 OnProgress = Callable[[int], None]
 
@@ -56,6 +56,17 @@ def blind_answers(
         _record(failure, ANSWERED, sum(_is_reference(text, failure) for text in answers), samples)
         for failure, answers in zip(failures, texts, strict=True)
     ]
+
+
+def with_secret(failure: Failure) -> bool:
+    """Whether the answer holds a value that neither the failed message nor the environment's words show.
+
+    Only then is there a value to give away: an answer without arguments, or made of what the policy wrote itself, can be
+    guessed from any honest diagnosis.
+    """
+    shown = f"{failure.text}\n{failure.error_text or ''}".casefold()
+    values = [str(value) for call in failure.reference for value in call.arguments.values()]
+    return any(value and value.casefold() not in shown for value in values)
 
 
 def told_answer(failure: Failure) -> Feedback:

@@ -1,0 +1,185 @@
+"""`fission simulator`: collect, train and evaluate an Error Simulator."""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from fission_grpo.cli.train import interruptible
+from fission_grpo.errors import UserError
+
+if TYPE_CHECKING:
+    from fission_grpo.simulators.base import Simulator
+    from fission_grpo.training.simulator.collect import Collection
+
+_COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TimeElapsedColumn(),
+    TimeRemainingColumn(),
+)
+
+app = typer.Typer(help="Build an Error Simulator: collect examples, fine-tune a model, evaluate it.", no_args_is_help=True)
+
+BaseUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint; its key is read from OPENAI_API_KEY.")]
+Endpoint = Annotated[str | None, typer.Option("--endpoint-model", help="The model's name at --base-url.")]
+
+
+@app.command()
+def collect(
+    source: Annotated[
+        Path, typer.Argument(help="A recipe (samples its policy anew), a run folder, or a folder of `fission eval bfcl`.")
+    ],
+    out: Annotated[Path, typer.Option(help="A new folder for train.jsonl, validation.jsonl and test.jsonl.")] = Path(
+        "simulator-data"
+    ),
+    count: Annotated[int, typer.Option(min=1, help="Failures to collect.")] = 2000,
+    model: Annotated[str | None, typer.Option(help="Sample this policy instead of the recipe's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sampling.")] = 0,
+    base_url: BaseUrl = None,
+    endpoint_model: Endpoint = None,
+) -> None:
+    """Collect failures and their target diagnoses: by the rules, or by an endpoint as teacher (--base-url).
+
+    Example: fission simulator collect recipes/bfcl_quick.yaml --out simulator-data
+    """
+    console = Console()
+    with _working(console, "Loading torch", "nothing was written; the same command begins anew") as advance:
+        from fission_grpo.training.simulator.collect import collect as collect_into
+
+        teacher = _endpoint(base_url, endpoint_model, out.with_name(f"{out.name}-cache.jsonl"))
+        collected = collect_into(source, out, count=count, seed=seed, model=model, teacher=teacher, progress=advance)
+    console.print(_collection_table(collected))
+    console.print(f"Next: fission simulator train recipes/simulator_bundled.yaml data={out}", highlight=False)
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A simulator recipe (YAML): recipes/simulator_*.yaml.")],
+    settings: Annotated[list[str] | None, typer.Argument(help="`key.sub=value` settings that win over the recipe.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; default: simulators/RECIPE, numbered.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest whole checkpoint in --out.")] = False,
+) -> None:
+    """Fine-tune a language model as the Error Simulator.
+
+    Example: fission simulator train recipes/simulator_bundled.yaml data=simulator-data --out simulators/bundled
+    """
+    from fission_grpo.cli.train import free_folder
+
+    if resume and out is None:
+        raise UserError("--resume: name the folder to go on with (--out)")
+    folder = out or free_folder(Path("simulators") / recipe.stem.removeprefix("simulator_"))
+    console = Console()
+    console.print(f"Folder: {folder}", highlight=False)
+    with _working(console, "Loading torch", f"`--resume --out {folder}` goes on") as advance:
+        from fission_grpo.recipe import load_simulator_recipe
+        from fission_grpo.training.simulator.sft import train_simulator, trainer_fields
+
+        resolved = load_simulator_recipe(recipe, settings or (), trainer_fields())
+        model = train_simulator(resolved, folder, resume=resume, sink=lambda text, done, of: advance(text, done, of))
+    console.print(
+        f"Simulator: {model}\nNext: fission simulator evaluate {model}\n"
+        f"      fission train recipes/bfcl_simulator.yaml simulator.local.model={model}",
+        highlight=False,
+    )
+
+
+@app.command()
+def evaluate(
+    simulators: Annotated[
+        list[str] | None, typer.Argument(help="Folders of simulators, names on the hub, or registered names.")
+    ] = None,
+    recipe: Annotated[Path, typer.Option(help="Whose held-out tasks, policy and limits are taken.")] = Path(
+        "recipes/bfcl_quick.yaml"
+    ),
+    policy: Annotated[str | None, typer.Option(help="The policy that fails and recovers; default: the recipe's.")] = None,
+    reader: Annotated[str | None, typer.Option(help="The model that tries to answer from feedback alone.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Failures.")] = 300,
+    samples: Annotated[int, typer.Option(min=1, help="Recoveries of every failure.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Of all sampling.")] = 0,
+    labels: Annotated[Path | None, typer.Option(help="Failures labelled by hand (JSONL).")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for evaluation.json, report.html and table.md.")] = Path(
+        "simulator-report"
+    ),
+    base_url: BaseUrl = None,
+    endpoint_model: Endpoint = None,
+) -> None:
+    """Evaluate simulators on fresh failures: leaks, agreement, specificity, utility, answer gain.
+
+    Example: fission simulator evaluate simulators/bundled/model --recipe recipes/bfcl_quick.yaml --count 300
+    """
+    console = Console()
+    with _working(console, "Loading torch", "nothing was written") as advance:
+        from fission_grpo.recipe import load_recipe
+        from fission_grpo.training.simulator.evaluate import SimulatorEvaluator, held_out_failures, load_labels
+        from fission_grpo.training.simulator.sampling import open_playground
+        from fission_grpo.training.simulator.serving import simulator_by_name
+
+        endpoint = _endpoint(base_url, endpoint_model, out / "endpoint-cache.jsonl")
+        if not simulators and endpoint is None:
+            raise UserError("no simulator: name a folder such as simulators/bundled/model, or give --base-url")
+        resolved, labelled = load_recipe(recipe), load_labels(labels) if labels else None
+        chosen = [(name, simulator_by_name(name)) for name in simulators or ()]
+        chosen += [(f"{endpoint_model} (endpoint)", endpoint)] if endpoint is not None else []
+        playground = open_playground(resolved, "test", policy)
+        failures = held_out_failures(playground, count, seed, advance)
+        advance("recovering with the fixed sentence", 0, 1)
+        evaluator = SimulatorEvaluator(
+            playground,
+            failures,
+            reader=open_playground(resolved, "test", reader) if reader else None,
+            samples=samples,
+            seed=seed,
+            labelled=labelled,
+        )
+        evaluation = evaluator.run(chosen, advance)
+    from fission_grpo.reports.simulator import markdown, rich_tables, write_simulator_report
+
+    out.mkdir(parents=True, exist_ok=True)
+    evaluation.save(out / "evaluation.json")
+    (out / "table.md").write_text(markdown(evaluation), encoding="utf-8")
+    write_simulator_report(evaluation, out / "report.html")
+    for table in rich_tables(evaluation):
+        console.print("", table)
+    console.print(f"Report: {out / 'report.html'}", highlight=False)
+
+
+@contextmanager
+def _working(console: Console, first: str, advice: str) -> Generator[Callable[[str, int, int], None]]:
+    """A progress bar that changes its subject."""
+    from fission_grpo.rollout.cpu import configure_cpu
+
+    configure_cpu()
+    with interruptible(console, advice), Progress(*_COLUMNS, console=console) as progress:
+        bar = progress.add_task(first, total=None)
+        yield lambda text, done, of: progress.update(bar, description=text, completed=done, total=of)
+
+
+def _endpoint(base_url: str | None, model: str | None, cache: Path) -> "Simulator | None":
+    if (base_url is None) != (model is None):
+        raise UserError(f"--base-url {base_url}, --endpoint-model {model}: the two go together")
+    if base_url is None or model is None:
+        return None
+    from fission_grpo.simulators.cache import ReplyCache
+    from fission_grpo.simulators.endpoint import EndpointOptions, EndpointSimulator
+
+    endpoint = EndpointSimulator(EndpointOptions(base_url, model), ReplyCache(cache))
+    endpoint.check()
+    return endpoint
+
+
+def _collection_table(collection: "Collection") -> Table:
+    table = Table(title=f"{collection.failures} failures; teacher: {collection.teacher}", show_edge=False)
+    for head in ("file", "examples", "", "filter", "failures", "", "kind", "examples"):
+        table.add_column(head, justify="right" if head in ("examples", "failures") else "left")
+    columns = (collection.parts, collection.filtered, collection.kinds)
+    for row in range(max(map(len, columns))):
+        cells = [list(counts.items())[row] if row < len(counts) else ("", "") for counts in columns]
+        table.add_row(*map(str, (*cells[0], "", *cells[1], "", *cells[2])))
+    return table
