@@ -103,7 +103,8 @@ def time_note(steps: Sequence[Mapping[str, Any]], alignment: Alignment) -> str:
     measuring = sum(each.seconds for each in alignment.measurements)
     refreshing = sum(each.seconds for each in alignment.refreshes)
     refreshed = f", refreshes {duration(refreshing)}" if alignment.refreshes else ""
-    return f"Diagnosing took {duration(diagnosing)}{share}. Between updates, measuring took {duration(measuring)}{refreshed}."
+    between = f"Between updates, measuring took {duration(measuring)}{refreshed}."
+    return f"Diagnosing took {duration(diagnosing)}{share}. {between}"
 
 
 def sentences(alignment: Alignment) -> list[str]:

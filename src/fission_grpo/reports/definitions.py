@@ -51,15 +51,13 @@ CURVES = {
 
 ALIGNMENT = {
     "sound": "diagnoses that are usable, leak nothing and name the established kind, of the newest failures",
-    "usable": "answers that can be read as a diagnosis, of the newest failures; all shares here are of the simulator's own "
-    "words, before the leak guard",
-    "agreement": "diagnoses that name the established kind, of the failures whose kind parser, schema or execution establish",
-    "leak": "answers that give away something of the right call, of the usable ones; the leak guard holds them back in training",
-    "fallback": "recovery groups in which another simulator had to stand in, of those since the measurement before; malformed "
-    "messages aside, whose feedback is deterministic",
-    "warning level": "`simulator.alignment.warn_below`: fewer sound diagnoses than that are warned of, and may start a refresh",
+    "usable": "answers that can be read as a diagnosis, of the newest failures (judged before the leak guard)",
+    "agreement": "diagnoses of the established kind, of the failures whose kind parser, schema or execution establish",
+    "leak": "answers that give away something of the right call, of the usable ones; in training the guard holds them back",
+    "fallback": "recovery groups for which another simulator had to stand in, malformed messages aside",
+    "warning level": "`simulator.alignment.warn_below`: fewer sound diagnoses are warned of, and may start a refresh",
     "refresh": "fine-tuning the simulator on recent failures; a new version is used if it is no worse on held-out ones",
-    "recovery by kind": "recoveries that are right, of all recoveries from failures of that kind; recovery groups in training",
+    "recovery": "recoveries that are right, of all training recoveries from failures of that kind",
     "given": "recovery groups that were trained with feedback of this source",
     "leaked": "answers that the leak guard held back",
     "asked again": "failures that the simulator was asked about a second time, after a leak or an unusable answer",

@@ -11,7 +11,14 @@ from markupsafe import Markup
 
 from fission_grpo.recipe import dump_recipe
 from fission_grpo.reports.alignment_plots import alignment_curve
-from fission_grpo.reports.alignment_tables import RecoveryByKind, SourceRow, recovery_by_kind, sentences, source_rows, time_note
+from fission_grpo.reports.alignment_tables import (
+    RecoveryByKind,
+    SourceRow,
+    recovery_by_kind,
+    sentences,
+    source_rows,
+    time_note,
+)
 from fission_grpo.reports.data import Evaluation, Run
 from fission_grpo.reports.definitions import ALIGNMENT, CURVES, WITHOUT_KIND_TERMS
 from fission_grpo.reports.plots import colours_of, failure_bars, learning_curves
