@@ -104,6 +104,7 @@ def late(seconds: float, then: Answer) -> Answer:
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), ConnectionError):  # clients that give up are what is tested

@@ -1,8 +1,8 @@
 """What a language model is asked: a failure as chat messages, in the same form for every model (docs/method.md, section 4).
 
-It sees what the runtime knows: the tools, the dialogue, the failed message, what the environment answered, and the correct
-calls, which it must not give away. Of the tools, those that were called or should have been are given with their parameters
-and all others by name, because tool documentation is long and says nothing about this failure.
+It sees what the runtime knows: tools, dialogue, the failed message, what the environment answered, and the correct calls,
+which it must not give away. Only those tools are shown that were called or should have been: all documentation is long, says
+nothing about this failure, and would invite to name a tool that must not be named.
 """
 
 import json
@@ -72,8 +72,12 @@ def call_line(call: ToolCall) -> str:
 
 def _case(failure: Failure) -> Iterator[str]:
     involved = {call.name for call in (*failure.calls, *failure.reference)}
-    yield "tools: " + ", ".join(tool["function"]["name"] for tool in failure.tools)
+    offered = {tool["function"]["name"] for tool in failure.tools}
+    yield "tools:"
     yield from (signature(tool) for tool in failure.tools if tool["function"]["name"] in involved)
+    yield from (
+        f"{name}: not on offer" for name in dict.fromkeys(call.name for call in failure.calls) if name not in offered
+    )
     yield "dialogue:"
     yield from _dialogue(failure.messages)
     yield "failed message:"
