@@ -5,9 +5,10 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from fission_grpo.errors import UserError
+from fission_grpo.json_lines import read_json_lines
 from fission_grpo.types import Failure
 
 _FAILURE = TypeAdapter(Failure)
@@ -48,14 +49,4 @@ def load_failures(path: Path) -> list[Failure]:
     """
     if not path.is_file():
         raise UserError(f"failures {path}: no such file; `fission simulator collect` writes one")
-    failures: list[Failure] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            failures.append(failure_from_json(json.loads(line)))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the whole line"
-            raise UserError(f"failures {path}, line {number}, field {where}: {first['msg']}") from error
-        except ValueError as error:
-            raise UserError(f"failures {path}, line {number}: not readable as JSON ({error})") from error
-    return failures
+    return read_json_lines(path, "failures", failure_from_json, "a failure")

@@ -53,7 +53,8 @@ def collect(
     with _working(console, "Loading torch", "nothing was written; the same command begins anew") as advance:
         from fission_grpo.training.simulator.collect import collect as collect_into
 
-        teacher = _endpoint(base_url, endpoint_model, out.with_name(f"{out.name}-cache.jsonl"))
+        cache = out.resolve()
+        teacher = _endpoint(base_url, endpoint_model, cache.with_name(f"{cache.name}-cache.jsonl"))
         collected = collect_into(source, out, count=count, seed=seed, model=model, teacher=teacher, progress=advance)
     console.print(_collection_table(collected))
     console.print(f"Next: fission simulator train recipes/simulator_bundled.yaml data={out}", highlight=False)

@@ -39,8 +39,14 @@ def load_simulator_recipe(
     path: Path | str, overrides: Sequence[str] = (), trainer_fields: Collection[str] | None = None
 ) -> SimulatorRecipe:
     """Reads a simulator recipe. Arguments and errors as in `load_recipe`."""
-    source = f"recipe {path}"
-    recipe = _validated(SimulatorRecipe, _read(Path(path), overrides), source)
+    return check_simulator_recipe(_read(Path(path), overrides), f"recipe {path}", trainer_fields)
+
+
+def check_simulator_recipe(
+    settings: dict[str, Any], source: str = "recipe", trainer_fields: Collection[str] | None = None
+) -> SimulatorRecipe:
+    """Validates the settings of a simulator recipe. As `check_recipe`."""
+    recipe = _validated(SimulatorRecipe, settings, source)
     _check_trainer(SimulatorRecipe, recipe.trainer, trainer_fields, source)
     return recipe
 
@@ -50,8 +56,7 @@ def check_recipe(settings: dict[str, Any], source: str = "recipe", trainer_field
     recipe = _validated(Recipe, settings, source)
     _check_registered(source, "environment", recipe.environment, "fission_grpo.environments")
     for name in recipe.fission.simulators:
-        if name not in MODEL_SIMULATORS:
-            _check_registered(source, "fission.simulators", name, "fission_grpo.simulators")
+        _check_registered(source, "fission.simulators", name, "fission_grpo.simulators", MODEL_SIMULATORS)
     _check_trainer(Recipe, recipe.trainer, trainer_fields, source)
     return recipe
 
@@ -163,8 +168,8 @@ def _registered(group: str) -> tuple[str, ...]:
     return tuple(sorted(point.name for point in entry_points(group=group)))
 
 
-def _check_registered(source: str, key: str, name: str, group: str) -> None:
-    known = _registered(group)
+def _check_registered(source: str, key: str, name: str, group: str, others: Sequence[str] = ()) -> None:
+    known = sorted({*_registered(group), *others})
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"registered are {', '.join(known) or 'none'}"

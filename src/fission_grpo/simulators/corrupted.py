@@ -38,10 +38,6 @@ class CorruptedSimulator:
     def diagnose(self, failures: Sequence[Failure]) -> list[Feedback]:
         return self._corrupt(failures, self.simulator.diagnose(failures))
 
-    def diagnose_again(self, failures: Sequence[Failure]) -> list[Feedback]:
-        again = self.simulator.diagnose_again if isinstance(self.simulator, Regenerating) else self.simulator.diagnose
-        return self._corrupt(failures, again(failures))
-
     def state_dict(self) -> dict[str, Any]:
         """That of the simulator behind it."""
         return self.simulator.state_dict() if isinstance(self.simulator, Stateful) else {}
@@ -61,6 +57,20 @@ class CorruptedSimulator:
             return feedback
         kind = generator.choice([each for each in PROBLEMS if each is not failure.kind and each in _WRONG])
         return replace(feedback, text=f"error: {PROBLEMS[kind]}. {HINTS[kind]}", kind=kind)
+
+
+class CorruptedModel(CorruptedSimulator):
+    """The same of a language model: a second attempt at a failure is corrupted as the first was."""
+
+    def diagnose_again(self, failures: Sequence[Failure]) -> list[Feedback]:
+        assert isinstance(self.simulator, Regenerating)
+        return self._corrupt(failures, self.simulator.diagnose_again(failures))
+
+
+def corrupted(simulator: Simulator, rate: float, seed: int = 0) -> CorruptedSimulator:
+    """Corrupts a simulator, which stays otherwise what it is to the fallback chain: a language model, or none."""
+    kind = CorruptedModel if isinstance(simulator, Regenerating) else CorruptedSimulator
+    return kind(simulator, rate, seed)
 
 
 _WRONG = (

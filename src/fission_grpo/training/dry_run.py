@@ -15,10 +15,11 @@ from fission_grpo.recipe import Recipe
 from fission_grpo.recipe.loading import check_recipe
 from fission_grpo.recipe.schema import LoraSection
 from fission_grpo.rollout.loading import load_tokenizer, places_of
+from fission_grpo.training.adapters import lora_config
 from fission_grpo.training.config import FissionGRPOConfig
 from fission_grpo.training.lengths import Lengths, Progress, episode_lengths, step_lengths
 from fission_grpo.training.memory import ROWS_DECODED, MemoryEstimate, ModelSize, Workload, estimate_memory, model_size
-from fission_grpo.training.runs import lora_config, quieten, tasks_of, trainer_config, trainer_fields
+from fission_grpo.training.runs import quieten, tasks_of, trainer_config, trainer_fields
 
 
 @dataclass(frozen=True)

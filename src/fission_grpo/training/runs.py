@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+<<<<<<< HEAD
+from accelerate import PartialState
 from peft import LoraConfig
+=======
+>>>>>>> simtests
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils.logging import disable_progress_bar
 
@@ -18,7 +22,7 @@ from fission_grpo.environments.base import ComparableEnvironment
 from fission_grpo.environments.registry import make_environment
 from fission_grpo.errors import UserError
 from fission_grpo.fission import FissionSettings
-from fission_grpo.recipe import LoraSection, Recipe, TaskSource
+from fission_grpo.recipe import Recipe, TaskSource
 from fission_grpo.recipe.loading import check_recipe
 from fission_grpo.rewards.composite import CompositeReward, RewardSettings
 from fission_grpo.rollout.loading import load_policy_model, resolve_model
@@ -27,6 +31,7 @@ from fission_grpo.tasks.generate import SplitShares, generate_tasks
 from fission_grpo.tasks.mix import Mix
 from fission_grpo.tasks.task import Split, Task, load_tasks
 from fission_grpo.training import checkpoint
+from fission_grpo.training.adapters import lora_config
 from fission_grpo.training.config import FissionGRPOConfig
 from fission_grpo.training.episode import EpisodeTasks
 from fission_grpo.training.metrics import BudgetCallback, MetricsCallback, MetricSink
@@ -139,14 +144,15 @@ def build_trainer(
     if not shows_tools(tokenizer):
         raise UserError(without_tools(recipe.model))
     granularity = granularity_of(recipe, tasks, ChatFormat(tokenizer))
+    diagnoses = recipe.method == "fission" and PartialState().is_main_process  # a simulator may be large
     trainer = FissionGRPOTrainer(
         model,
         granularity.reward,
         args,
         processing_class=tokenizer,
         train_dataset=granularity.dataset(),
-        error_simulator=simulators_of(recipe, folder.path) if recipe.method == "fission" else None,
-        make_monitor=partial(_monitor, recipe, folder) if recipe.method == "fission" else None,
+        error_simulator=simulators_of(recipe, folder.path) if diagnoses else None,
+        make_monitor=partial(_monitor, recipe, folder) if diagnoses else None,
         outcome_fn=granularity.outcome,
         failure_fn=granularity.failure,
         prompt_fn=granularity.prompt,
@@ -191,16 +197,3 @@ def _comparable_environment(name: str) -> ComparableEnvironment:
     if not isinstance(environment, ComparableEnvironment):
         raise UserError(f"environment: {name!r} cannot compare states; training needs its `matches` and `same_state`")
     return environment
-
-
-def lora_config(lora: LoraSection | None) -> LoraConfig | None:
-    """The adapters that a recipe trains, None where it trains all weights."""
-    if lora is None:
-        return None
-    return LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.target_modules,
-        task_type="CAUSAL_LM",
-    )

@@ -12,6 +12,7 @@ from fission_grpo.errors import UserError
 from fission_grpo.evaluation.bfcl.backends import RESERVED_TOKENS, Backend, Decoding, PolicyBackend
 from fission_grpo.evaluation.bfcl.handlers import Completion, Handler, Prompting, QwenFunctionCalling, Template, ToolCalls
 from fission_grpo.evaluation.bfcl.prompts import function_calling_prompt
+from fission_grpo.rollout.devices import usable_device
 from fission_grpo.types import Message, Tool
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def load_transformers(model: str, capacity: int, device: str | None, dtype: str)
     from fission_grpo.rollout.transformers_policy import TransformersPolicy
 
     disable_progress_bar()  # the terminal is our own display's
-    place = _device(device)
+    place = usable_device(device, "--device")
     loaded, tokenizer = load_policy_model(model, dtype)
     loaded.to(cast(Any, place))
     chat, context = ChatFormat(tokenizer), context_of(loaded, tokenizer)
@@ -131,18 +132,6 @@ def load_transformers(model: str, capacity: int, device: str | None, dtype: str)
         return PolicyBackend(policy, tokenizer, context, decoding, capacity)
 
     return LocalModel(tokenizer, make_backend)
-
-
-def _device(name: str | None) -> str:
-    import torch
-
-    if name is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:  # an unknown name, a card that is not there, a torch without CUDA
-        raise UserError(f"--device: found {name!r}, which torch cannot use here; take cpu, or leave it out") from error
-    return name
 
 
 def context_of(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:

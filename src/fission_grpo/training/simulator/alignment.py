@@ -11,15 +11,25 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from fission_grpo.errors import InfrastructureError
 from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.recipe import AlignmentSection
 from fission_grpo.simulators.base import Simulator
 from fission_grpo.simulators.chain import FallbackChain
+<<<<<<< HEAD
+from fission_grpo.simulators.fixed import fixed_feedback
 from fission_grpo.training.simulator.measures import judge, measure
+=======
+from fission_grpo.simulators.environment import EnvironmentSimulator
+from fission_grpo.simulators.fixed import FixedSimulator
+from fission_grpo.training.simulator.measures import diagnoses, judge, measure
+>>>>>>> simtests
 from fission_grpo.training.simulator.refresh import Refresher
-from fission_grpo.types import CorrectiveContext, Failure
+from fission_grpo.types import CorrectiveContext, Failure, Feedback
 
 _LOGGER = logging.getLogger(__name__)
+WITHOUT_KIND = frozenset({EnvironmentSimulator.name, FixedSimulator.name})
+"""Simulators that claim no kind: none of their diagnoses is sound, which is nothing to warn of."""
 SHOWN = ("usable", "leak", "agreement", "agreement_all", "sound")
 
 
@@ -75,7 +85,11 @@ class AlignmentMonitor:
         self._measured_at = step
         started = time.perf_counter()
         failures = list(self._newest)[-self._settings.failures :]
-        found = measure(judge(failures, self.simulator.diagnose(failures)))
+<<<<<<< HEAD
+        found = measure(judge(failures, self._diagnosed(failures)))
+=======
+        found = measure(judge(failures, diagnoses(self.simulator, failures)))
+>>>>>>> simtests
         record = {
             "event": "measurement",
             "step": step,
@@ -87,13 +101,14 @@ class AlignmentMonitor:
             "fallback": [self._replaced, self._asked],
             "recovery": {kind: list(counts) for kind, counts in sorted(self._recovered.items())},
             "warn_below": self._settings.warn_below,
+            "tokens": dict(getattr(self.simulator, "tokens", {})),
             "seconds": round(time.perf_counter() - started, 3),
         }
         self._append(record)
         self._sources.clear()
         self._asked = self._replaced = 0
         self._recovered.clear()
-        low = (found["sound"].value or 0.0) < self._settings.warn_below
+        low = self.simulator.name not in WITHOUT_KIND and (found["sound"].value or 0.0) < self._settings.warn_below
         if low:
             _LOGGER.warning(
                 "update %d: the simulator %r diagnoses %s of the newest failures soundly, less than %g "
@@ -110,20 +125,28 @@ class AlignmentMonitor:
             "sources": dict(self._sources),
             "asked": self._asked,
             "replaced": self._replaced,
-            "recovered": self._recovered,
+            "recovered": {kind: list(counts) for kind, counts in self._recovered.items()},
             "measured_at": self._measured_at,
             "refresher": self._refresher.state_dict() if self._refresher else None,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continues where `state_dict` was taken."""
+        self._newest.clear()
         self._newest.extend(state["newest"])
         self._sources = Counter(state["sources"])
         self._asked, self._replaced = state["asked"], state["replaced"]
-        self._recovered = dict(state["recovered"])
+        self._recovered = {kind: list(counts) for kind, counts in state["recovered"].items()}
         self._measured_at = state["measured_at"]
         if self._refresher is not None and state["refresher"] is not None:
             self._refresher.load_state_dict(state["refresher"], self._chain)
+
+    def _diagnosed(self, failures: Sequence[Failure]) -> list[Feedback]:
+        """What the simulator says, the fixed sentence in its place where it fails altogether."""
+        try:
+            return self.simulator.diagnose(failures)
+        except InfrastructureError:
+            return [fixed_feedback(replaced=self.simulator.name)] * len(failures)
 
 
 def _pair(ratio: Ratio) -> list[int]:

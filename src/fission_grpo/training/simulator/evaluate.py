@@ -14,6 +14,7 @@ from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.evaluation.records import EpisodeRecord
 from fission_grpo.evaluation.statistics import paired_difference, summary
 from fission_grpo.failure_files import failure_from_json
+from fission_grpo.json_lines import read_json_lines
 from fission_grpo.simulators.base import Simulator
 from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.simulators.environment import EnvironmentSimulator
@@ -22,6 +23,7 @@ from fission_grpo.simulators.rules import RulesSimulator
 from fission_grpo.training.simulator.measures import (
     MEASURES,
     confusion,
+    diagnoses,
     judge,
     majority_agreement,
     mean_words,
@@ -179,7 +181,7 @@ class SimulatorEvaluator:
         return Evaluation(settings, majority_agreement(self._failures), _estimate(told, ANSWERED), results)
 
     def _evaluate(self, name: str, simulator: Simulator) -> SimulatorResult:
-        judged = judge(self._failures, simulator.diagnose(self._failures))
+        judged = judge(self._failures, diagnoses(simulator, self._failures))
         records = records_of(judged)
         chain = FallbackChain([simulator] if name in BASELINES else [simulator, RulesSimulator()])
         served = chain.diagnose(self._failures)
@@ -210,7 +212,7 @@ class SimulatorEvaluator:
     def _label_agreement(self, simulator: Simulator) -> Estimate | None:
         if self._labelled is None:
             return None
-        feedbacks = simulator.diagnose(self._labelled.failures)
+        feedbacks = diagnoses(simulator, self._labelled.failures)
         triples = zip(self._labelled.failures, feedbacks, self._labelled.labels, strict=True)
         agreed = [
             (failure, int(feedback.kind is label and feedback.replaced is None)) for failure, feedback, label in triples
@@ -227,17 +229,12 @@ def load_labels(path: Path) -> Labelled:
     """
     if not path.is_file():
         raise UserError(f"--labels {path}: no such file")
-    failures: list[Failure] = []
-    labels: list[FailureKind] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            failures.append(failure_from_json(row["failure"]))
-            labels.append(FailureKind(row["label"]))
-        except (ValueError, KeyError, TypeError) as error:
-            first = next(iter(str(error).splitlines()), type(error).__name__)
-            raise UserError(f"--labels {path}, line {number}: not readable as a labelled failure ({first})") from error
-    return Labelled(failures, labels)
+    pairs = read_json_lines(path, "--labels", _labelled, "a labelled failure")
+    return Labelled([failure for failure, _ in pairs], [label for _, label in pairs])
+
+
+def _labelled(row: Mapping[str, Any]) -> tuple[Failure, FailureKind]:
+    return failure_from_json(row["failure"]), FailureKind(row["label"])
 
 
 def held_out_failures(playground: Playground, count: int, seed: int, progress: Progress) -> list[Failure]:

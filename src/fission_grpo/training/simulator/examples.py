@@ -8,13 +8,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from fission_grpo.errors import UserError
+from fission_grpo.errors import InfrastructureError, UserError
 from fission_grpo.failure_files import failure_from_json, failure_to_json
+from fission_grpo.json_lines import read_json_lines
 from fission_grpo.simulators.answer import Answer, answer_text
 from fission_grpo.simulators.base import Simulator
 from fission_grpo.simulators.leak import leaks
 from fission_grpo.simulators.prompt import diagnosis_prompt
 from fission_grpo.simulators.rules import diagnosis_text
+from fission_grpo.training.simulator.measures import diagnoses
 from fission_grpo.types import Failure, FailureKind, FeedbackLevel
 
 SHORTEST_MESSAGE = 10
@@ -82,14 +84,22 @@ class ExampleFilter:
 
 
 def teach(failures: Sequence[Failure], teacher: Simulator | None) -> list[Answer | None]:
-    """The target diagnoses: those of an endpoint, or without one the rules' full diagnosis.
+    """The target diagnoses: those of an endpoint, or without one the rules' full diagnosis. None where it cannot say.
 
     The environment's own words are no part of a target: where it spoke, they stand before the simulator's message anyway.
     """
     if teacher is None:
         return [Answer(failure.kind, diagnosis_text(failure, FeedbackLevel.FULL)) for failure in failures]
+    try:
+        feedbacks = teacher.diagnose(failures)
+    except InfrastructureError:
+        return [None] * len(failures)
     answers: list[Answer | None] = []
-    for failure, feedback in zip(failures, teacher.diagnose(failures), strict=True):
+<<<<<<< HEAD
+    for failure, feedback in zip(failures, feedbacks, strict=True):
+=======
+    for failure, feedback in zip(failures, diagnoses(teacher, failures), strict=True):
+>>>>>>> simtests
         usable = feedback.replaced is None and feedback.kind is not None
         message = feedback.text.removeprefix(f"{failure.error_text}\n")
         answers.append(Answer(feedback.kind or failure.kind, message) if usable else None)
@@ -129,7 +139,7 @@ def save_examples(examples: Sequence[Example], folder: Path, shares: Mapping[Par
 
 
 def load_examples(folder: Path, part: Part, fraction: float = 1.0) -> list[Example]:
-    """Reads one part; with `fraction` below 1 the examples of that share of its scenarios.
+    """Reads one part; of `train`, with `fraction` below 1, the examples of that share of its scenarios.
 
     Raises:
         UserError: no such file, or a broken line.
@@ -139,15 +149,11 @@ def load_examples(folder: Path, part: Part, fraction: float = 1.0) -> list[Examp
         raise UserError(
             f"simulator data {folder}: no {path.name} in it; `fission simulator collect --out {folder}` makes one"
         )
-    examples: list[Example] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            examples.append(_example(json.loads(line)))
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            first = next(iter(str(error).splitlines()), type(error).__name__)
-            raise UserError(f"simulator data {path}, line {number}: not readable as an example ({first})") from error
+    examples = read_json_lines(path, "simulator data", _example, "an example")
+    if part != "train" or fraction >= 1:
+        return examples
     reach = SHARES["train"] * fraction
-    return [each for each in examples if fraction >= 1 or position(each.failure.scenario) < reach]
+    return [each for each in examples if position(each.failure.scenario) < reach]
 
 
 def _example(row: Mapping[str, Any]) -> Example:

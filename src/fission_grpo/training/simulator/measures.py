@@ -8,9 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from fission_grpo.errors import InfrastructureError
 from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.evaluation.records import EpisodeRecord
 from fission_grpo.failures import parameter_at_fault
+from fission_grpo.simulators.base import Simulator
+from fission_grpo.simulators.fixed import fixed_feedback
 from fission_grpo.simulators.leak import Leak, LeakForm, leaks
 from fission_grpo.types import Failure, FailureKind, Feedback
 
@@ -67,6 +70,14 @@ class Judgement:
     def names_parameter(self) -> bool:
         """The message names the parameter at fault."""
         return self.usable and re.search(rf"(?<!\w){re.escape(self.parameter or '')}(?!\w)", self.message) is not None
+
+
+def diagnoses(simulator: Simulator, failures: Sequence[Failure]) -> list[Feedback]:
+    """What one simulator says; where it fails altogether, that it could be used for none of them."""
+    try:
+        return simulator.diagnose(failures)
+    except InfrastructureError:
+        return [fixed_feedback(replaced=simulator.name, reason="failed")] * len(failures)
 
 
 def judge(failures: Sequence[Failure], feedbacks: Sequence[Feedback]) -> list[Judgement]:

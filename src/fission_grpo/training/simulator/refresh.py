@@ -26,7 +26,7 @@ from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.simulators.corrupted import CorruptedSimulator
 from fission_grpo.simulators.local import LocalSimulator
 from fission_grpo.training.simulator.examples import Example, ExampleFilter, Part, part_of, save_examples, teach
-from fission_grpo.training.simulator.measures import judge, measure
+from fission_grpo.training.simulator.measures import diagnoses, judge, measure
 from fission_grpo.types import Failure
 
 _LOGGER = logging.getLogger(__name__)
@@ -34,6 +34,11 @@ SHARES: dict[Part, float] = {"train": 0.7, "validation": 0.1, "test": 0.2}
 """Shares of the scenarios. Old and new are measured on the test part, which had no say in the new one's training."""
 LEAST_EXAMPLES = 16
 """Fewer examples of either part are no ground for a refresh: it is put off."""
+_LAUNCHERS = (
+    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_", "ROLE_", "MASTER_", "TORCHELASTIC_"),
+    *("ACCELERATE_", "FSDP_", "DEEPSPEED_"),
+)
+"""Beginnings of the environment variables of torchrun and accelerate."""
 FOLDER = "simulator"
 """In a run folder: all versions of its simulator."""
 
@@ -124,7 +129,7 @@ class Refresher:
         command = [sys.executable, "-m", "fission_grpo", "simulator", "train", str(folder / "refresh.yaml")]
         with (folder / "train.log").open("w", encoding="utf-8") as log:
             status = subprocess.run(
-                [*command, "--out", str(folder)], stdout=log, stderr=log, env=dict(os.environ), check=False
+                [*command, "--out", str(folder)], stdout=log, stderr=log, env=_alone(os.environ), check=False
             ).returncode
         return None if status == 0 else f"its training ended with status {status}; see {folder / 'train.log'}"
 
@@ -142,6 +147,11 @@ class Refresher:
         return LocalSimulator(str(folder), **self._local.model_dump(exclude={"model"}))
 
 
+def _alone(environment: Mapping[str, str]) -> dict[str, str]:
+    """Without what a launcher told this process: the training would wait for processes that know nothing of it."""
+    return {name: value for name, value in environment.items() if not name.startswith(_LAUNCHERS)}
+
+
 def _inner(chain: FallbackChain) -> LocalSimulator:
     """The simulator `local`, which the recipe puts first where it is refreshed."""
     first = chain.simulators[0]
@@ -151,5 +161,5 @@ def _inner(chain: FallbackChain) -> LocalSimulator:
 
 
 def _sound(simulator: Simulator, failures: Sequence[Failure]) -> tuple[int, int]:
-    ratio = measure(judge(failures, simulator.diagnose(failures)))["sound"]
+    ratio = measure(judge(failures, diagnoses(simulator, failures)))["sound"]
     return ratio.numerator, ratio.denominator

@@ -14,12 +14,14 @@ from fission_grpo.rollout.policy import Sampling
 from fission_grpo.rollout.transformers_policy import TransformersPolicy
 from fission_grpo.tasks.task import Split
 from fission_grpo.training.episode import EpisodeTasks
-from fission_grpo.training.runs import granularity_of, tasks_of
+from fission_grpo.training.runs import granularity_of, quieten, tasks_of
 from fission_grpo.training.step import StepTasks
 from fission_grpo.types import Failure
 
-WAVE = 256
-"""Rollouts sampled at a time."""
+WAVE = 64
+"""Rows played at a time, `SIBLINGS` times each."""
+SIBLINGS = 4
+"""Rollouts of a row: its prompt is read once for all of them."""
 PASSES = 8
 """Most times that the same tasks are gone through: a policy that seldom fails gives fewer failures than asked for."""
 
@@ -47,6 +49,7 @@ def open_playground(recipe: Recipe, split: Split, model: str | None = None) -> P
     Raises:
         UserError: a mistake in the recipe, its tasks or the model.
     """
+    quieten()
     tasks = tasks_of(recipe.tasks.train if split == "train" else recipe.tasks.test, split, recipe.environment)
     name = model or recipe.model
     network, tokenizer = load_policy_model(name)
@@ -67,7 +70,8 @@ def sample_failures(playground: Playground, count: int, seed: int = 0, progress:
     found: dict[str, Failure] = {}
     rows = cast(list[dict[str, Any]], list(playground.tasks.dataset()))
     for index, wave in enumerate(_waves(rows, seed)):
-        rollouts = playground.tasks.sample(wave, playground.policy, playground.sampling(seed * 10_007 + index))
+        rows_of_wave = [row for row in wave for _ in range(SIBLINGS)]
+        rollouts = playground.tasks.sample(rows_of_wave, playground.policy, playground.sampling(seed * 10_007 + index))
         failed = [rollout for rollout in rollouts if rollout.reward is not None and not rollout.outcome]
         for failure in filter(None, map(playground.tasks.failure, failed)):
             if failure.format_error is None:

@@ -3,14 +3,16 @@
 from pathlib import Path
 
 from fission_grpo.recipe import Recipe, SimulatorSection
+from fission_grpo.recipe.loading import check_simulator_recipe
 from fission_grpo.simulators.base import Simulator
 from fission_grpo.simulators.cache import ReplyCache
-from fission_grpo.simulators.corrupted import CorruptedSimulator
+from fission_grpo.simulators.corrupted import corrupted
 from fission_grpo.simulators.endpoint import EndpointOptions, EndpointSimulator
 from fission_grpo.simulators.local import LocalSimulator, check_simulator
 from fission_grpo.simulators.prompt import INSTRUCTION
 from fission_grpo.simulators.registry import make_simulator, registered_simulators
 from fission_grpo.training.simulator.refresh import Refresher
+from fission_grpo.training.simulator.sft import trainer_fields
 
 CACHE_FILE = "simulator_cache.jsonl"
 """In a run folder: what the endpoint answered."""
@@ -20,10 +22,14 @@ def check_simulators(section: SimulatorSection, run: Path) -> None:
     """Looks at what the simulators of a recipe need.
 
     Raises:
-        UserError: the local simulator's folder or tokenizer is wrong, or the endpoint cannot be used.
+        UserError: the local simulator's folder, tokenizer or device is wrong, a field of the refresh's `trainer` is none,
+            or the endpoint cannot be used.
     """
     if section.local is not None:
-        check_simulator(section.local.model)
+        check_simulator(section.local.model, section.local.device)
+    if section.refresh is not None:
+        settings = {"data": str(run), "trainer": section.refresh.trainer}
+        check_simulator_recipe(settings, "simulator.refresh", trainer_fields())
     if section.endpoint is not None:
         _endpoint(section, run).check()
 
@@ -33,7 +39,7 @@ def simulators_of(recipe: Recipe, run: Path) -> list[Simulator]:
     section = recipe.simulator
     simulators = [_simulator(name, section, run) for name in recipe.fission.simulators]
     if section.corruption > 0:
-        simulators[0] = CorruptedSimulator(simulators[0], section.corruption, recipe.seed)
+        simulators[0] = corrupted(simulators[0], section.corruption, recipe.seed)
     return simulators
 
 

@@ -30,10 +30,14 @@ from fission_grpo.errors import UserError
 from fission_grpo.recipe import SimulatorRecipe, dump_recipe
 from fission_grpo.rollout.loading import load_policy_model, places_of, resolve_model
 from fission_grpo.simulators.answer import answer_text
-from fission_grpo.simulators.local import SimulatorCard, fingerprint, load_card
+from fission_grpo.simulators.local import CARD_FILE, SimulatorCard, fingerprint, load_card
 from fission_grpo.simulators.prompt import INSTRUCTION, diagnosis_prompt
 from fission_grpo.training import checkpoint
-from fission_grpo.training.runs import lora_config
+<<<<<<< HEAD
+from fission_grpo.training.runs import lora_config, quieten
+=======
+from fission_grpo.training.adapters import lora_config
+>>>>>>> simtests
 from fission_grpo.training.simulator.examples import Example, load_examples
 
 _DEFAULTS: dict[str, Any] = {
@@ -47,10 +51,17 @@ _DEFAULTS: dict[str, Any] = {
     "save_strategy": "epoch",
     "save_total_limit": 2,
     "report_to": "none",
+    "disable_tqdm": True,  # our own progress display is fed by the same log
     "max_length": None,
 }
 _CPU_DEFAULTS = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
-_FIXED: dict[str, Any] = {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss", "greater_is_better": False}
+_FIXED: dict[str, Any] = {
+    "load_best_model_at_end": True,
+    "metric_for_best_model": "eval_loss",
+    "greater_is_better": False,
+    "restore_callback_states_from_checkpoint": True,  # a resumed training is as patient as one that was not killed
+}
+LOG_FILE = "log.jsonl"
 
 _TITLES = {"loss": "loss", "eval_loss": "validation"}
 
@@ -66,11 +77,16 @@ def trainer_fields() -> set[str]:
 def train_simulator(recipe: SimulatorRecipe, out: Path, *, resume: bool = False, sink: LossSink | None = None) -> Path:
     """Trains one simulator, or continues from its newest whole checkpoint; returns the model's folder.
 
+    One whose training ended stays as it is.
+
     Raises:
         UserError: a mistake in recipe, data, model or folder; nothing was loaded or overwritten before it.
     """
+    quieten()
     if (out / "recipe.yaml").exists() and not resume:
         raise UserError(f"--out {out}: there is a simulator in it; --resume goes on with it, another folder begins anew")
+    if resume and (out / "model" / CARD_FILE).is_file():
+        return out / "model"
     train, validation = (load_examples(Path(recipe.data), part, recipe.fraction) for part in ("train", "validation"))
     _check_sizes(recipe, len(train), len(validation))
     resolve_model(recipe.model)
@@ -78,6 +94,7 @@ def train_simulator(recipe: SimulatorRecipe, out: Path, *, resume: bool = False,
     out.mkdir(parents=True, exist_ok=True)
     (out / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
     newest = checkpoint.newest_complete(out) if resume else None
+    _cut_back(out / LOG_FILE, checkpoint.step_of(newest) if newest else 0)
     trainer = _trainer(recipe, args, train, validation, sink)
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     _save(trainer, recipe, out / "model", len(train))
@@ -104,7 +121,7 @@ class _Log(TrainerCallback):
     ) -> None:
         losses = {name: float(value) for name, value in (logs or {}).items() if isinstance(value, int | float)}
         self._losses |= {name: losses[name] for name in ("loss", "eval_loss") if name in losses}
-        with (self._out / "log.jsonl").open("a", encoding="utf-8") as file:
+        with (self._out / LOG_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": state.global_step, **losses}) + "\n")
         if self._sink is not None:
             shown = [f"{_TITLES[name]} {value:.3f}" for name, value in self._losses.items()]
@@ -112,6 +129,14 @@ class _Log(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         checkpoint.seal(Path(cast(str, args.output_dir)) / f"checkpoint-{state.global_step}")
+
+
+def _cut_back(log: Path, step: int) -> None:
+    """Drops what a killed training logged after the checkpoint that it is continued from: no update stands twice."""
+    if log.is_file():
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        log.write_text("".join(kept), encoding="utf-8")
 
 
 def _check_sizes(recipe: SimulatorRecipe, train: int, validation: int) -> None:
@@ -133,7 +158,8 @@ def _config(recipe: SimulatorRecipe, out: Path) -> SFTConfig:
 def _trainer(
     recipe: SimulatorRecipe, args: SFTConfig, train: Sequence[Example], validation: Sequence[Example], sink: LossSink | None
 ) -> SFTTrainer:
-    model, tokenizer = load_policy_model(recipe.model)
+    frozen = recipe.lora is not None and torch.cuda.is_available()  # frozen weights need no float32
+    model, tokenizer = load_policy_model(recipe.model, "auto" if frozen else "float32")
     chat, instruction = ChatFormat(tokenizer), instruction_of(recipe)
     longest = getattr(model.config, "max_position_embeddings", None)
     encoded = [[encode(example, chat, instruction) for example in part] for part in (train, validation)]

@@ -1,7 +1,8 @@
 """Where failures come from: a run folder (its recovery groups), or results of `fission eval bfcl`; a recipe samples anew."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from fission_grpo.evaluation.bfcl.run import logged_turns
 from fission_grpo.evaluation.error_analysis import tools_by_turn
 from fission_grpo.failure_files import failure_from_json
 from fission_grpo.failures import classify_step, same_call
+from fission_grpo.json_lines import read_json_lines
 from fission_grpo.recipe import load_recipe
 from fission_grpo.tasks.task import Task
 from fission_grpo.training.runs import tasks_of
@@ -53,8 +55,8 @@ def failures_of_run(run: Path, count: int) -> list[Failure]:
         UserError: the run has none, or a line of its log is broken.
     """
     recipe, path = load_recipe(run / "recipe.yaml"), run / GROUPS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    if not lines:
+    failures = read_json_lines(path, "recovery groups", _failure_of_group, "a recovery group") if path.is_file() else []
+    if not failures:
         raise UserError(
             f"run {run}: no recovery groups in it; `fission simulator collect {run / 'recipe.yaml'}` samples anew"
         )
@@ -62,14 +64,13 @@ def failures_of_run(run: Path, count: int) -> list[Failure]:
     environment = make_environment(recipe.environment)
     offered: dict[str, list[tuple[Tool, ...]]] = {}
     found: dict[str, Failure] = {}
-    for line in reversed(lines):
-        record = _record(run, line)
-        task = tasks.get(record["task_id"])
-        if task is None:
-            raise UserError(f"run {run}: its task {record['task_id']!r} is not among the recipe's tasks; were they changed?")
+    for failure in reversed(failures):
+        task = tasks.get(failure.task_id)
+        if task is None or failure.turn >= len(task.turns):
+            raise UserError(f"run {run}: its task {failure.task_id!r} is not among the recipe's tasks; were they changed?")
         if task.id not in offered:
             offered[task.id] = tools_by_turn(environment, task)
-        failure = failure_from_json({**record, "tools": offered[task.id][record["turn"]]})
+        failure = replace(failure, tools=offered[task.id][failure.turn])
         found.setdefault(json.dumps([failure.task_id, failure.turn, list(failure.messages), failure.text]), failure)
         if len(found) == count:
             break
@@ -95,11 +96,8 @@ def failures_of_results(root: Path, count: int, progress: Progress | None = None
     return failures[:count]
 
 
-def _record(run: Path, line: str) -> dict[str, Any]:
-    try:
-        return json.loads(line)["failure"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"run {run}, {GROUPS}: a line is not readable as a recovery group ({error!r})") from error
+def _failure_of_group(line: Mapping[str, Any]) -> Failure:
+    return failure_from_json({**line["failure"], "tools": ()})
 
 
 def _erring(task: Task, trajectory: Trajectory) -> Iterator[Failure]:

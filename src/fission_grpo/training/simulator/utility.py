@@ -32,7 +32,7 @@ def recoveries(
     repeated = [context for context in contexts if context is not None for _ in range(samples)]
     outcomes = iter(playground.tasks.recover(repeated, playground.policy, playground.sampling(seed)))
     return [
-        _record(failure, RECOVERED, 0 if context is None else sum(next(outcomes) for _ in range(samples)), samples)
+        _record(failure, 0 if context is None else sum(next(outcomes) for _ in range(samples)), samples, RECOVERED)
         for failure, context in zip(failures, contexts, strict=True)
     ]
 
@@ -53,7 +53,12 @@ def blind_answers(
     completions = iter(reader.generate([ids for ids in prompts for _ in range(samples)], sampling))
     texts = [[chat.decode(next(completions).ids) for _ in range(samples)] for _ in failures]
     return [
-        _record(failure, ANSWERED, sum(_is_reference(text, failure) for text in answers), samples)
+        _record(
+            failure,
+            sum(_is_reference(text, failure) for text in answers),
+            samples,
+            *((ANSWERED, ANSWERED_SECRET) if with_secret(failure) else (ANSWERED,)),
+        )
         for failure, answers in zip(failures, texts, strict=True)
     ]
 
@@ -81,7 +86,6 @@ def _is_reference(text: str, failure: Failure) -> bool:
     )
 
 
-def _record(failure: Failure, metric: str, successes: int, samples: int) -> EpisodeRecord:
-    return EpisodeRecord(
-        failure.task_id, failure.scenario, 0, "", {metric: (successes, samples)}, tags=(failure.kind.value,)
-    )
+def _record(failure: Failure, successes: int, samples: int, *metrics: str) -> EpisodeRecord:
+    counts = dict.fromkeys(metrics, (successes, samples))
+    return EpisodeRecord(failure.task_id, failure.scenario, 0, "", counts, tags=(failure.kind.value,))
