@@ -40,7 +40,7 @@ def evaluate(models: dict[str, Path], reader: str | None, count: int, samples: i
     from fission_grpo.reports.simulator import markdown
 
     from fission_grpo.recipe import load_recipe
-    from fission_grpo.simulators.corrupted import CorruptedSimulator
+    from fission_grpo.simulators.corrupted import corrupted
     from fission_grpo.simulators.local import LocalSimulator
     from fission_grpo.training.simulator.evaluate import SimulatorEvaluator, held_out_failures, load_labels
     from fission_grpo.training.simulator.sampling import open_playground
@@ -61,8 +61,8 @@ def evaluate(models: dict[str, Path], reader: str | None, count: int, samples: i
     )
     best = LocalSimulator(str(models["100%"]))
     simulators = [(name, LocalSimulator(str(folder))) for name, folder in models.items() if name != "100%"]
-    corrupted = [(f"corrupted {rate:.0%}", CorruptedSimulator(best, rate)) for rate in CORRUPTION]
-    return markdown(evaluator.run([*simulators, ("100%", best), *corrupted], progress))
+    worse = [(f"corrupted {rate:.0%}", corrupted(best, rate)) for rate in CORRUPTION]
+    return markdown(evaluator.run([*simulators, ("100%", best), *worse], progress))
 
 
 def main() -> None:

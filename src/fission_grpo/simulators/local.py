@@ -9,12 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from fission_grpo.chat.template import ChatFormat
-<<<<<<< HEAD
 from fission_grpo.errors import InfrastructureError, UserError
-=======
-from fission_grpo.errors import UserError
 from fission_grpo.rollout.devices import usable_device
->>>>>>> simtests
 from fission_grpo.rollout.loading import load_policy_model, load_tokenizer, places_of
 from fission_grpo.rollout.policy import Sampling
 from fission_grpo.rollout.transformers_policy import TransformersPolicy
@@ -112,26 +108,17 @@ class LocalSimulator:
 
     def __init__(self, model: str, device: str | None = None, batch_size: int = 32, max_new_tokens: int = 128) -> None:
         self.model = model
-<<<<<<< HEAD
-        self.card = check_simulator(model)
-        place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        # It is never trained, so half precision will do where it is fast.
-        loaded, tokenizer = load_policy_model(model, "float32" if place == "cpu" else "auto")
-=======
         self.card = check_simulator(model, device)
-        loaded, tokenizer = load_policy_model(model)
->>>>>>> simtests
+        place = usable_device(device, "simulator.local.device")
+        # It is never trained, so half precision will do where it is fast.
+        loaded, tokenizer = load_policy_model(model, "float32" if str(place) == "cpu" else "auto")
         network: Any = loaded  # transformers ships no complete types
         rows = network.get_input_embeddings().num_embeddings
         if len(tokenizer) > rows:
             raise UserError(
                 f"simulator {model}: its tokenizer has {len(tokenizer)} entries, its weights {rows}: they are of two models"
             )
-<<<<<<< HEAD
         network.to(place).eval()
-=======
-        network.to(usable_device(device, "simulator.local.device")).eval()
->>>>>>> simtests
         network.requires_grad_(False)
         self.parameters = network.num_parameters()
         self.tokens: Counter[str] = Counter()

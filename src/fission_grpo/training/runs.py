@@ -8,11 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-<<<<<<< HEAD
 from accelerate import PartialState
-from peft import LoraConfig
-=======
->>>>>>> simtests
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils.logging import disable_progress_bar
 

@@ -11,21 +11,15 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fission_grpo.errors import InfrastructureError
 from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.recipe import AlignmentSection
 from fission_grpo.simulators.base import Simulator
 from fission_grpo.simulators.chain import FallbackChain
-<<<<<<< HEAD
-from fission_grpo.simulators.fixed import fixed_feedback
-from fission_grpo.training.simulator.measures import judge, measure
-=======
 from fission_grpo.simulators.environment import EnvironmentSimulator
 from fission_grpo.simulators.fixed import FixedSimulator
 from fission_grpo.training.simulator.measures import diagnoses, judge, measure
->>>>>>> simtests
 from fission_grpo.training.simulator.refresh import Refresher
-from fission_grpo.types import CorrectiveContext, Failure, Feedback
+from fission_grpo.types import CorrectiveContext, Failure
 
 _LOGGER = logging.getLogger(__name__)
 WITHOUT_KIND = frozenset({EnvironmentSimulator.name, FixedSimulator.name})
@@ -85,11 +79,7 @@ class AlignmentMonitor:
         self._measured_at = step
         started = time.perf_counter()
         failures = list(self._newest)[-self._settings.failures :]
-<<<<<<< HEAD
-        found = measure(judge(failures, self._diagnosed(failures)))
-=======
         found = measure(judge(failures, diagnoses(self.simulator, failures)))
->>>>>>> simtests
         record = {
             "event": "measurement",
             "step": step,
@@ -140,13 +130,6 @@ class AlignmentMonitor:
         self._measured_at = state["measured_at"]
         if self._refresher is not None and state["refresher"] is not None:
             self._refresher.load_state_dict(state["refresher"], self._chain)
-
-    def _diagnosed(self, failures: Sequence[Failure]) -> list[Feedback]:
-        """What the simulator says, the fixed sentence in its place where it fails altogether."""
-        try:
-            return self.simulator.diagnose(failures)
-        except InfrastructureError:
-            return [fixed_feedback(replaced=self.simulator.name)] * len(failures)
 
 
 def _pair(ratio: Ratio) -> list[int]:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from fission_grpo.errors import InfrastructureError, UserError
+from fission_grpo.errors import UserError
 from fission_grpo.failure_files import failure_from_json, failure_to_json
 from fission_grpo.json_lines import read_json_lines
 from fission_grpo.simulators.answer import Answer, answer_text
@@ -90,16 +90,8 @@ def teach(failures: Sequence[Failure], teacher: Simulator | None) -> list[Answer
     """
     if teacher is None:
         return [Answer(failure.kind, diagnosis_text(failure, FeedbackLevel.FULL)) for failure in failures]
-    try:
-        feedbacks = teacher.diagnose(failures)
-    except InfrastructureError:
-        return [None] * len(failures)
     answers: list[Answer | None] = []
-<<<<<<< HEAD
-    for failure, feedback in zip(failures, feedbacks, strict=True):
-=======
     for failure, feedback in zip(failures, diagnoses(teacher, failures), strict=True):
->>>>>>> simtests
         usable = feedback.replaced is None and feedback.kind is not None
         message = feedback.text.removeprefix(f"{failure.error_text}\n")
         answers.append(Answer(feedback.kind or failure.kind, message) if usable else None)

@@ -33,11 +33,8 @@ from fission_grpo.simulators.answer import answer_text
 from fission_grpo.simulators.local import CARD_FILE, SimulatorCard, fingerprint, load_card
 from fission_grpo.simulators.prompt import INSTRUCTION, diagnosis_prompt
 from fission_grpo.training import checkpoint
-<<<<<<< HEAD
-from fission_grpo.training.runs import lora_config, quieten
-=======
 from fission_grpo.training.adapters import lora_config
->>>>>>> simtests
+from fission_grpo.training.runs import quieten
 from fission_grpo.training.simulator.examples import Example, load_examples
 
 _DEFAULTS: dict[str, Any] = {
