@@ -36,6 +36,7 @@ def alignment_curve(alignment: Alignment) -> str:
         _mark_low(axis, [each for each in measurements if each.is_low])
     _mark_refreshes(axis, alignment.refreshes)
     axis.set_ylim(-_MARGIN, 1 + _MARGIN)
+    axis.set_xlim(left=0)
     axis.set_xlabel("update", fontsize=8)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     style(axis)

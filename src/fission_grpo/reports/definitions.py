@@ -55,7 +55,7 @@ ALIGNMENT = {
     "agreement": "diagnoses of the established kind, of the failures whose kind parser, schema or execution establish",
     "leak": "answers that give away something of the right call, of the usable ones; in training the guard holds them back",
     "fallback": "recovery groups for which another simulator had to stand in, malformed messages aside",
-    "warning level": "`simulator.alignment.warn_below`: fewer sound diagnoses are warned of, and may start a refresh",
+    "warning level": "simulator.alignment.warn_below: fewer sound diagnoses are warned of, and may start a refresh",
     "refresh": "fine-tuning the simulator on recent failures; a new version is used if it is no worse on held-out ones",
     "recovery": "recoveries that are right, of all training recoveries from failures of that kind",
     "given": "recovery groups that were trained with feedback of this source",

@@ -92,8 +92,9 @@ def _measures(evaluation: Evaluation) -> list[SimulatorMeasure]:
 def _rich(grid: Grid) -> Iterator[Table]:
     labels = max(cell_len(label) for label, _ in grid.rows)
     for part, places in enumerate(_that_fit(grid, WIDTH - labels)):
+        title = f"{grid.title}, continued" if part else grid.title
         table = Table(
-            title=f"{grid.title}, continued" if part else grid.title, title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, header_style="bold",
+            title=title, title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, header_style="bold",
             show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0),
         )  # fmt: skip
         table.add_column("", no_wrap=True)
