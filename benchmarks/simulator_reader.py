@@ -73,7 +73,7 @@ def train(data: Path, out: Path, epochs: int, seed: int) -> None:
         seed=seed,
         use_cpu=True,
         bf16=False,
-        gradient_checkpointing=False,
+        activation_checkpointing=False,
         max_length=None,
     )
     trainer = SFTTrainer(model=model, args=args, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)

@@ -14,8 +14,9 @@ from fission_grpo.rollout.policy import Sampling
 from fission_grpo.rollout.transformers_policy import TransformersPolicy
 from fission_grpo.tasks.task import Split
 from fission_grpo.training.episode import EpisodeTasks
-from fission_grpo.training.runs import granularity_of, quieten, tasks_of
+from fission_grpo.training.runs import granularity_of, tasks_of
 from fission_grpo.training.step import StepTasks
+from fission_grpo.training.terminal import quieten
 from fission_grpo.types import Failure
 
 WAVE = 64

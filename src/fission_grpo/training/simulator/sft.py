@@ -34,8 +34,8 @@ from fission_grpo.simulators.local import CARD_FILE, SimulatorCard, fingerprint,
 from fission_grpo.simulators.prompt import INSTRUCTION, diagnosis_prompt
 from fission_grpo.training import checkpoint
 from fission_grpo.training.adapters import lora_config
-from fission_grpo.training.runs import quieten
 from fission_grpo.training.simulator.examples import Example, load_examples
+from fission_grpo.training.terminal import quieten
 
 _DEFAULTS: dict[str, Any] = {
     "num_train_epochs": 3,
@@ -51,7 +51,7 @@ _DEFAULTS: dict[str, Any] = {
     "disable_tqdm": True,  # our own progress display is fed by the same log
     "max_length": None,
 }
-_CPU_DEFAULTS = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
+_CPU_DEFAULTS = {"use_cpu": True, "bf16": False, "activation_checkpointing": False}
 _FIXED: dict[str, Any] = {
     "load_best_model_at_end": True,
     "metric_for_best_model": "eval_loss",
