@@ -5,6 +5,7 @@ A simulator's name may be any path or name of a model: it is shown as it is, and
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -75,9 +76,9 @@ def render_simulator_report(evaluation: Evaluation) -> str:
         title=TITLE,
         settings=settings_of(evaluation),
         notes=notes_of(evaluation),
-        says=says_grid(evaluation),
-        does=does_grid(evaluation),
-        chain=chain_grid(evaluation),
+        says=_folded(says_grid(evaluation)),
+        does=_folded(does_grid(evaluation)),
+        chain=_folded(chain_grid(evaluation)),
         chart=Markup(utility_chart(evaluation)),  # drawn by matplotlib, which escapes the text that it draws
         confusions=confusions(evaluation),
         measures=_measures(evaluation),
@@ -118,6 +119,11 @@ def _that_fit(grid: Grid, width: int) -> list[list[int]]:
         tables[-1].append(place)
         left -= taken
     return tables
+
+
+def _folded(grid: Grid) -> Grid:
+    """With names that break where a reader would break them."""
+    return replace(grid, heads=["\n".join(_head(grid, place)) for place in range(len(grid.heads))])
 
 
 def _head(grid: Grid, place: int) -> list[str]:
