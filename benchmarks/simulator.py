@@ -37,9 +37,8 @@ def train(data: Path, out: Path, fraction: float, console: Console) -> Path:
 
 def evaluate(models: dict[str, Path], reader: str | None, count: int, samples: int, seed: int, console: Console) -> str:
     """The tables as markdown."""
-    from fission_grpo.reports.simulator import markdown
-
     from fission_grpo.recipe import load_recipe
+    from fission_grpo.reports.simulator import markdown
     from fission_grpo.simulators.corrupted import corrupted
     from fission_grpo.simulators.local import LocalSimulator
     from fission_grpo.training.simulator.evaluate import SimulatorEvaluator, held_out_failures, load_labels
