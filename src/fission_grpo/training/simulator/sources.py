@@ -1,12 +1,14 @@
 """Where failures come from: a run folder (its recovery groups), or results of `fission eval bfcl`; a recipe samples anew."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from fission_grpo.chat.parsing import render_calls
+from fission_grpo.chat.values import UNCARRIABLE
 from fission_grpo.environments.bfcl import BFCLEnvironment
 from fission_grpo.environments.registry import make_environment
 from fission_grpo.environments.replay import CLOSING_TEXT, call_message, result_message
@@ -105,7 +107,7 @@ def _erring(task: Task, trajectory: Trajectory) -> Iterator[Failure]:
     tools = tools_by_turn(BFCLEnvironment(), task)
     messages: list[Message] = list(task.turns[0].messages)
     turn, failed, done = 0, list[ToolCall](), list[ToolCall]()
-    for step in trajectory.steps:
+    for step in map(_carried, trajectory.steps):
         while turn < step.turn:
             turn, failed, done = turn + 1, [], []
             messages += [{"role": "assistant", "content": CLOSING_TEXT}, *task.turns[turn].messages]
@@ -144,6 +146,29 @@ def _rest(task: Task, turn: int, done: Sequence[ToolCall], tools: Sequence[Tool]
         else:
             left.remove(match)
     return tuple(rest)
+
+
+def _carried(step: Step) -> Step:
+    return replace(step, calls=tuple(ToolCall(call.name, _plain(call.arguments)) for call in step.calls))
+
+
+def _plain(value: Any) -> Any:
+    """An argument as JSON can carry it: calls written as Python may hold anything that a literal can be, and calls."""
+    match value:
+        case str():
+            return UNCARRIABLE.sub("\ufffd", value)
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case None | bool() | int():
+            return value
+        case list() | tuple():
+            return [_plain(each) for each in cast(Sequence[Any], value)]
+        case dict():
+            return {_plain(str(name)): _plain(each) for name, each in cast(Mapping[Any, Any], value).items()}
+        case ToolCall():
+            return f"{value.name}({json.dumps(_plain(value.arguments), ensure_ascii=False)})"
+        case _:
+            return repr(value)
 
 
 def _answers(step: Step) -> list[Message]:
