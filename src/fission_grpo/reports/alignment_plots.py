@@ -47,7 +47,7 @@ def alignment_curve(alignment: Alignment) -> str:
 def _line(axis: Axes, measurements: Sequence[Measurement], name: str, *, leads: bool = False) -> None:
     points = [(each.step, value) for each in measurements if (value := each.shares[name].value) is not None]
     steps, values = [step for step, _ in points], [value for _, value in points]
-    width, size, above = (2.4, 5.5, 4) if leads else (1.4, 3.5, 3)
+    width, size, above = (4.5, 7.5, 3) if leads else (1.2, 3, 4)  # thin ones stay visible above a thick one
     axis.plot(steps, values, color=COLOURS[name], linewidth=width, marker="o", markersize=size, label=name, zorder=above)
     if leads:
         intervals = [(each.step, wilson(each.shares[name])) for each in measurements if each.shares[name].denominator]

@@ -31,16 +31,20 @@ from fission_grpo.reports.simulator_tables import (
 from fission_grpo.training.simulator.evaluate import Evaluation
 
 WIDTH = 100
-"""Columns that a table for a terminal may take; simulators that do not fit go to a further table."""
+"""Columns of a terminal, where nobody says how many it has."""
 TITLE = "Error simulators: leaks, agreement, utility"
 _NAME_WIDTH = 16
 _GAP = 2
 _STYLES = {"better": "bold green", "worse": "bold red", "": "bold"}
 
 
-def rich_tables(evaluation: Evaluation) -> list[Table]:
-    """What simulators say, then what they do; a difference whose interval leaves out zero is green or red."""
-    return [table for grid in (says_grid(evaluation), does_grid(evaluation)) for table in _rich(grid)]
+def rich_tables(evaluation: Evaluation, width: int = WIDTH) -> list[Table]:
+    """What simulators say, then what they do; a difference whose interval leaves out zero is green or red.
+
+    Args:
+        width: columns of the terminal; simulators that do not fit beside the others go to a further table.
+    """
+    return [table for grid in (says_grid(evaluation), does_grid(evaluation)) for table in _rich(grid, width)]
 
 
 def markdown(evaluation: Evaluation) -> str:
@@ -90,9 +94,9 @@ def _measures(evaluation: Evaluation) -> list[SimulatorMeasure]:
     return [*SAYS, *([LABELS] if labelled else []), WORDS, *DOES]
 
 
-def _rich(grid: Grid) -> Iterator[Table]:
+def _rich(grid: Grid, width: int) -> Iterator[Table]:
     labels = max(cell_len(label) for label, _ in grid.rows)
-    for part, places in enumerate(_that_fit(grid, WIDTH - labels)):
+    for part, places in enumerate(_that_fit(grid, width - labels)):
         title = f"{grid.title}, continued" if part else grid.title
         table = Table(
             title=title, title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, header_style="bold",

@@ -69,7 +69,8 @@ def notes_of(evaluation: Evaluation) -> list[str]:
         f"Always saying the most frequent kind would agree on {evaluation.majority}: what a simulator must beat.",
         f"A reader that is told the answer gives it in {told.ratio} {interval(told.low, told.high)}".rstrip()
         + ": the lower, the less an answer gain near zero means.",
-        "Intervals are 95%, by bootstrap over scenarios; differences are paired, over the same failures.",
+        "Intervals are 95%, by bootstrap over scenarios; differences are paired, over the same failures. Where none or all "
+        "of n were counted they have no width, and a rate of up to about 3/n would often have looked the same.",
     ]
 
 

@@ -87,7 +87,7 @@ def shown(content: Evaluation, width: int = WIDTH) -> list[str]:
     """The lines of the tables for a terminal."""
     file = io.StringIO()
     console = Console(file=file, width=width)
-    for table in rich_tables(content):
+    for table in rich_tables(content, width):
         console.print(table)
     return file.getvalue().splitlines()
 
@@ -168,16 +168,16 @@ def test_a_terminal_colours_only_what_is_clear() -> None:
         assert re.findall(r"\x1b\[1;(3[12])m", file.getvalue()) == [colour]
 
 
+@pytest.mark.parametrize("width", [60, 80, WIDTH, 200])
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
-def test_tables_fit_however_many_simulators_there_are(count: int) -> None:
+def test_tables_fit_however_many_simulators_there_are(count: int, width: int) -> None:
     names = [f"runs/with/a/long/path/simulator-{place}/model" for place in range(count)]
-    lines = shown(evaluation(*map(result, names)))
-    assert max(map(len, lines)) <= WIDTH
+    lines = shown(evaluation(*map(result, names)), width)
+    assert max(map(len, lines)) <= width
     assert not any("…" in line for line in lines)
     text = "\n".join(lines)
     assert text.count("480/1200") == 1 + count
-    for place in range(count):
-        assert text.count(f"simulator-{place}/") == 2
+    assert all(text.count(f"simulator-{place}/") == 2 for place in range(count))
 
 
 def test_a_simulator_that_claims_no_kind_is_not_blamed_for_it() -> None:
