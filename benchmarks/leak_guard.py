@@ -125,10 +125,11 @@ def real_section(failures: Sequence[Failure]) -> list[str]:
     by_kind = Counter(kind for kind, *_ in alarms)
     lines = ["## False alarms on real failures", "", "| feedback | number | alarms |", "|---|---|---|"]
     lines += [f"| {kind} | {count} | {by_kind[kind]} |" for kind, count in counts.items()]
-    lines += ["", f"Time a feedback: mean {mean(times):.3f} ms, 99% below {quantiles(times, n=100)[98]:.3f} ms.", ""]
+    lines += ["", f"Time a feedback: mean {mean(times):.3f} ms, 99% below {quantiles(times, n=100)[98]:.3f} ms."]
     if alarms:
-        lines += ["Every alarm (the same text about the same values once):", ""]
-    for kind, text, failure, leak in {(text, leak): alarm for alarm in alarms for _, text, _, leak in [alarm]}.values():
+        lines += ["", "Every alarm (the same text about the same values once):", ""]
+    distinct = {(text, leak): (kind, failure) for kind, text, failure, leak in alarms}
+    for (text, leak), (kind, failure) in distinct.items():
         lines.append(f"- {kind}: `{text}` gives away `{leak}`; failed: `{failure.calls}`")
     return lines
 

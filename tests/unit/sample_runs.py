@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,41 @@ def recovery_group(step: int = 12, rights: int = 3, text: str = "rm {}") -> dict
     }
 
 
+def measurement(step: int, sound: int = 58, simulator: str = "local", **changes: Any) -> dict[str, Any]:
+    """A line of `alignment.jsonl`; of 64 failures `sound` were diagnosed soundly."""
+    return {
+        "event": "measurement",
+        "step": step,
+        "simulator": simulator,
+        "version": 1,
+        "failures": 64,
+        "usable": [min(64, sound + 4), 64],
+        "leak": [1, min(64, sound + 4)],
+        "agreement": [min(50, max(0, sound - 10)), 50],
+        "agreement_all": [min(64, sound + 1), 64],
+        "sound": [sound, 64],
+        "sources": {simulator: 30, "rules": 10},
+        "fallback": [10, 40],
+        "recovery": {"not_found": [40, 160], "wrong_arguments": [60, 120], "invalid_value": [3, 8]},
+        "warn_below": 0.8,
+        "seconds": 2.0,
+    } | changes
+
+
+def refresh(step: int, used: bool = True, **changes: Any) -> dict[str, Any]:
+    """A line of `alignment.jsonl`: version 2 measured beside version 1 on 40 failures."""
+    sizes = {"train": 300, "validation": 40, "test": 80}
+    old, new = ([28, 40], [36, 40]) if used else ([30, 40], [27, 40])
+    record: dict[str, Any] = {"event": "refresh", "step": step, "version": 2, "examples": sizes, "old": old, "new": new}
+    return record | {"used": used, "seconds": 60.0} | ({} if used else {"reason": "it measures worse"}) | changes
+
+
+def write_alignment(run: Path, lines: Sequence[Mapping[str, Any]]) -> Path:
+    """Writes what the alignment monitor of a run logged, and returns the run folder."""
+    (run / "alignment.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return run
+
+
 def evaluation(label: str, solved: float, recovered: float, episodes: int = 300) -> Evaluation:
     """A policy that solves and recovers at these rates; one episode in two holds a hidden hazard and errs."""
     rng = random.Random(label)
@@ -90,6 +126,15 @@ def write_run(folder: Path, method: str = "fission", groups: int = 2, steps: int
             "pool_size": 40,
             "recovery_rows": 64,
             "failures": {"runtime_error": 12},
+            "feedback": {"local": 6.0, "rules": 2.0},
+            "simulator": {
+                "answered/local": 6.0,
+                "answered/rules": 2.0,
+                "leaked/local": 1.0,
+                "asked_again/local": 3.0,
+                "unanswered/local/no_json": 2.0,
+            },
+            "simulator_seconds": 0.25,
             "seconds": 1.5,
         }
         for step in range(1, steps + 1)

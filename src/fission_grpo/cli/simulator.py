@@ -146,7 +146,7 @@ def evaluate(
     evaluation.save(out / "evaluation.json")
     (out / "table.md").write_text(markdown(evaluation), encoding="utf-8")
     write_simulator_report(evaluation, out / "report.html")
-    for table in rich_tables(evaluation):
+    for table in rich_tables(evaluation, console.width):
         console.print("", table)
     console.print(f"Report: {out / 'report.html'}", highlight=False)
 

@@ -27,35 +27,10 @@ from fission_grpo.reports.benchmark_tables import (
     title_of,
 )
 from fission_grpo.reports.definitions import MetricDefinition
+from fission_grpo.reports.grids import Cell, Grid
 
 SLICED = tuple(metric for metric in SHOWN if metric.key in ("recovery_rate_turn", "recovery_rate_call", "repeat_rate"))
 """What is also shown by category, by API class and by kind of error."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One figure of a table.
-
-    Attributes:
-        share: length of the bar under it, 0 to 1; None where there is nothing to draw.
-        good: whether a long bar is a good one.
-    """
-
-    text: str
-    counts: str = ""
-    interval: str = ""
-    share: float | None = None
-    good: bool = True
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table: rows with a label and a cell under each head; None where nothing was played."""
-
-    corner: str
-    heads: Sequence[str]
-    rows: Sequence[tuple[str, Sequence[Cell | None]]]
-    title: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,8 @@ from fission_grpo.evaluation.bfcl.summary import ModelSummary
 from fission_grpo.evaluation.statistics import SummaryRow
 from fission_grpo.reports.benchmark_tables import fold
 from fission_grpo.reports.definitions import MetricDefinition
-from fission_grpo.reports.plots import INK, style, svg
+from fission_grpo.reports.plots import BAD, GOOD, INK, style, svg
 
-GOOD, BAD = "#2f9e6b", "#d0563f"
-"""Of what should be high, and of what should be low; both read on light and on dark."""
 _NAME_WIDTH = 30
 _INCHES_A_LINE = 0.17
 

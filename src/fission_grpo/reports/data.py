@@ -11,6 +11,8 @@ from fission_grpo.errors import UserError
 from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.evaluation.records import EpisodeRecord, load_records, pool_failures, pool_metrics
 from fission_grpo.recipe import Recipe, load_recipe
+from fission_grpo.reports.alignment import Alignment, alignment_of
+from fission_grpo.training.run_folder import ALIGNMENT_LOG
 
 EVALUATION_FILE = "evaluation.jsonl"
 """In a run folder: the episodes of the trained policy on held-out tasks."""
@@ -48,6 +50,7 @@ class Run:
     Attributes:
         steps: the lines of `metrics.jsonl`.
         groups: the lines of `trajectories/fission_groups.jsonl`.
+        alignment: what `alignment.jsonl` holds.
         start: the policy it started from, where that was evaluated.
         evaluation: the trained policy, likewise.
     """
@@ -58,6 +61,7 @@ class Run:
     versions: Mapping[str, str]
     steps: Sequence[Mapping[str, Any]]
     groups: Sequence[Mapping[str, Any]]
+    alignment: Alignment
     start: Evaluation | None
     evaluation: Evaluation | None
 
@@ -105,6 +109,7 @@ def _load_run(path: Path) -> Run:
         versions=json.loads(versions.read_text(encoding="utf-8")) if versions.is_file() else {},
         steps=read_jsonl(path / "metrics.jsonl"),
         groups=read_jsonl(path / "trajectories" / "fission_groups.jsonl"),
+        alignment=alignment_of(read_jsonl(path / ALIGNMENT_LOG)),
         start=_evaluation(START_TITLE, path / START_FILE),
         evaluation=_evaluation(label, path / EVALUATION_FILE),
     )

@@ -10,8 +10,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fission_grpo.recipe import dump_recipe
+from fission_grpo.reports.alignment_plots import alignment_curve
+from fission_grpo.reports.alignment_tables import (
+    RecoveryByKind,
+    SourceRow,
+    recovery_by_kind,
+    sentences,
+    source_rows,
+    time_note,
+)
 from fission_grpo.reports.data import Evaluation, Run
-from fission_grpo.reports.definitions import CURVES
+from fission_grpo.reports.definitions import ALIGNMENT, CURVES, WITHOUT_KIND_TERMS
 from fission_grpo.reports.plots import colours_of, failure_bars, learning_curves
 from fission_grpo.reports.tables import Comparison
 
@@ -33,6 +42,24 @@ class Report:
     evaluations: Sequence[Evaluation]
     runs: Sequence[Run]
     notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class FitSection:
+    """Whether one run's error simulator fits: what the section on it shows.
+
+    Attributes:
+        curve: an SVG.
+        meanings: the terms used, each with what it means.
+    """
+
+    label: str
+    sentences: Sequence[str]
+    curve: Markup
+    recovery: RecoveryByKind
+    sources: Sequence[SourceRow]
+    time: str
+    meanings: Mapping[str, str]
 
 
 def run_report(runs: Sequence[Run], title: str = "Fission-GRPO: report", notes: Sequence[str] = ()) -> Report:
@@ -67,10 +94,25 @@ def render_report(report: Report) -> str:
         curves=Markup(learning_curves(report.runs)),
         curve_meanings=CURVES,
         failures=Markup(failure_bars(report.evaluations)),
+        fits=[fit_section(run) for run in report.runs if run.alignment.measurements],
         group=example_group([group for run in report.runs for group in run.groups]),
         tail=TAIL_MESSAGES,
         recipes={run.label: dump_recipe(run.recipe) for run in report.runs},
         versions=report.runs[0].versions if report.runs else {},
+    )
+
+
+def fit_section(run: Run) -> FitSection:
+    """Whether the run's error simulator fits, of a run that measured it."""
+    left_out = () if run.alignment.claims_kinds else WITHOUT_KIND_TERMS
+    return FitSection(
+        label=run.label,
+        sentences=sentences(run.alignment),
+        curve=Markup(alignment_curve(run.alignment)),  # drawn by matplotlib, which escapes the text that it draws
+        recovery=recovery_by_kind(run.alignment.measurements),
+        sources=source_rows(run.steps),
+        time=time_note(run.steps, run.alignment),
+        meanings={term: meaning for term, meaning in ALIGNMENT.items() if term not in left_out},
     )
 
 

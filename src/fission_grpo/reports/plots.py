@@ -14,6 +14,8 @@ from fission_grpo.reports.definitions import CURVES
 COLOURS = {"Start": "#8a8f98", "GRPO": "#4c8dd6", "Fission-GRPO": "#e0662f"}
 """One colour a method on every chart; runs beyond these take `SPARE_COLOURS` in order."""
 SPARE_COLOURS = ("#3ba272", "#9a60b4", "#d4a72c", "#c2577e", "#2fa5b5")
+GOOD, BAD = "#2f9e6b", "#d0563f"
+"""Of what should be high, and of what should be low; both read on light and on dark."""
 SMOOTHING = 7
 """Updates in the moving average; the updates themselves are drawn thin behind it."""
 INK = "#010203"

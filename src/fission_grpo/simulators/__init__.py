@@ -4,7 +4,7 @@ from fission_grpo.simulators.base import Regenerating, Simulator
 from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.simulators.environment import EnvironmentSimulator
 from fission_grpo.simulators.fixed import FixedSimulator
-from fission_grpo.simulators.leak import Leak, LeakKind, leaks
+from fission_grpo.simulators.leak import Leak, LeakForm, LeakKind, leaks
 from fission_grpo.simulators.registry import make_chain, make_simulator
 from fission_grpo.simulators.rules import RulesSimulator
 
@@ -13,6 +13,7 @@ __all__ = [
     "FallbackChain",
     "FixedSimulator",
     "Leak",
+    "LeakForm",
     "LeakKind",
     "Regenerating",
     "RulesSimulator",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from fission_grpo.chat.template import ChatFormat
-from fission_grpo.errors import UserError
+from fission_grpo.errors import InfrastructureError, UserError
 from fission_grpo.rollout.devices import usable_device
 from fission_grpo.rollout.loading import load_policy_model, load_tokenizer, places_of
 from fission_grpo.rollout.policy import Sampling
@@ -19,7 +19,7 @@ from fission_grpo.rollout.transformers_policy import TransformersPolicy
 from fission_grpo.simulators.answer import feedback_of
 from fission_grpo.simulators.fixed import fixed_feedback
 from fission_grpo.simulators.prompt import INSTRUCTION, diagnosis_prompt
-from fission_grpo.types import Failure, Feedback
+from fission_grpo.types import Completion, Failure, Feedback
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -119,14 +119,16 @@ class LocalSimulator:
     def __init__(self, model: str, device: str | None = None, batch_size: int = 32, max_new_tokens: int = 128) -> None:
         self.model = model
         self.card = check_simulator(model, device)
-        loaded, tokenizer = load_policy_model(model)
+        place = usable_device(device, "simulator.local.device")
+        # It is never trained, so half precision will do where it is fast.
+        loaded, tokenizer = load_policy_model(model, "float32" if str(place) == "cpu" else "auto")
         network: Any = loaded  # transformers ships no complete types
         rows = network.get_input_embeddings().num_embeddings
         if len(tokenizer) > rows:
             raise UserError(
                 f"simulator {model}: its tokenizer has {len(tokenizer)} entries, its weights {rows}: they are of two models"
             )
-        network.to(usable_device(device, "simulator.local.device")).eval()
+        network.to(place).eval()
         network.requires_grad_(False)
         self.parameters = network.num_parameters()
         self.tokens: Counter[str] = Counter()
@@ -145,16 +147,27 @@ class LocalSimulator:
         return self._diagnose(failures, Sampling(1.0, max_new_tokens=self._max_new_tokens, seed=_seed(failures)))
 
     def answers(self, failures: Sequence[Failure], sampling: Sampling) -> list[str | None]:
-        """The raw answers; None where the failure does not fit the model's context."""
+        """The raw answers; None where the failure does not fit the model's context.
+
+        Raises:
+            InfrastructureError: the model cannot be run.
+        """
         prompts = [self._chat.render(diagnosis_prompt(failure, self.card.instruction)) for failure in failures]
         fitting = [index for index, ids in enumerate(prompts) if len(ids) < self._context]
-        completions = self._policy.generate([prompts[index] for index in fitting], sampling) if fitting else []
+        completions = self._generate([prompts[index] for index in fitting], sampling) if fitting else []
         self.tokens["prefill"] += sum(len(prompts[index]) for index in fitting)
         self.tokens["sampled"] += sum(len(completion.ids) for completion in completions)
         answers: list[str | None] = [None] * len(failures)
         for index, completion in zip(fitting, completions, strict=True):
             answers[index] = self._chat.decode(completion.ids)
         return answers
+
+    def _generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Completion]:
+        """Out of memory, or any other fault of torch, is the simulator's failure and not the run's."""
+        try:
+            return self._policy.generate(prompts, sampling)
+        except RuntimeError as error:
+            raise InfrastructureError(f"simulator {self.model}: {next(iter(str(error).splitlines()), 'failed')}") from error
 
     def state_dict(self) -> dict[str, int]:
         """The token counts, as JSON."""

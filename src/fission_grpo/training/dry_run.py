@@ -19,7 +19,8 @@ from fission_grpo.training.adapters import lora_config
 from fission_grpo.training.config import FissionGRPOConfig
 from fission_grpo.training.lengths import Lengths, Progress, episode_lengths, step_lengths
 from fission_grpo.training.memory import ROWS_DECODED, MemoryEstimate, ModelSize, Workload, estimate_memory, model_size
-from fission_grpo.training.runs import quieten, tasks_of, trainer_config, trainer_fields
+from fission_grpo.training.runs import tasks_of, trainer_config, trainer_fields
+from fission_grpo.training.terminal import quieten
 
 
 @dataclass(frozen=True)

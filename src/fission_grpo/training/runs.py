@@ -1,6 +1,5 @@
 """From a recipe to a trained policy in a run folder. The commands `fission train` and `fission resume` are this module."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import partial
@@ -8,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from transformers.trainer_callback import PrinterCallback
-from transformers.utils.logging import disable_progress_bar
 
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.chat.tool_template import shows_tools
@@ -34,6 +33,7 @@ from fission_grpo.training.run_folder import ALIGNMENT_LOG, RunFolder
 from fission_grpo.training.simulator.alignment import AlignmentMonitor
 from fission_grpo.training.simulator.serving import check_simulators, refresher_of, simulators_of
 from fission_grpo.training.step import StepTasks
+from fission_grpo.training.terminal import quieten
 from fission_grpo.training.trainer import FissionGRPOTrainer
 from fission_grpo.types import FeedbackLevel
 
@@ -139,14 +139,15 @@ def build_trainer(
     if not shows_tools(tokenizer):
         raise UserError(without_tools(recipe.model))
     granularity = granularity_of(recipe, tasks, ChatFormat(tokenizer))
+    diagnoses = recipe.method == "fission" and PartialState().is_main_process  # a simulator may be large
     trainer = FissionGRPOTrainer(
         model,
         granularity.reward,
         args,
         processing_class=tokenizer,
         train_dataset=granularity.dataset(),
-        error_simulator=simulators_of(recipe, folder.path) if recipe.method == "fission" else None,
-        make_monitor=partial(_monitor, recipe, folder) if recipe.method == "fission" else None,
+        error_simulator=simulators_of(recipe, folder.path) if diagnoses else None,
+        make_monitor=partial(_monitor, recipe, folder) if diagnoses else None,
         outcome_fn=granularity.outcome,
         failure_fn=granularity.failure,
         prompt_fn=granularity.prompt,
@@ -177,13 +178,6 @@ def _monitor(recipe: Recipe, folder: RunFolder, chain: FallbackChain) -> Alignme
 def without_tools(model: str) -> str:
     """What is wrong with a model whose chat template leaves out tools."""
     return f"model {model!r}: its chat template leaves out tools, so that the policy would never see what it may call"
-
-
-def quieten() -> None:
-    """Leaves the terminal to our own progress display."""
-    disable_progress_bar()
-    warnings.filterwarnings("ignore", message="You are using 'rollout_func'")  # pinned, and held by contract tests
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
 def _comparable_environment(name: str) -> ComparableEnvironment:

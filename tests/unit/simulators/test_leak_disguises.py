@@ -173,6 +173,20 @@ def test_a_tool_is_not_found_inside_the_name_of_another() -> None:
     assert leaks("send_message_to_all is wrong, send_message right", item) is not None
 
 
+SCRAPS = st.sampled_from(
+    ["12", "1/0", "e99", "-", "٣", "½", "nov", "a", "and", "million", "%", "%ff", "\\ud800", "&#xffffffff;", ":", "=="]
+)
+VALUES = st.one_of(st.text(), SCRAPS, st.integers(), st.floats(), st.booleans(), st.none(), st.just(10**400))
+
+
+@given(st.lists(st.one_of(SCRAPS, st.text())).map("".join), VALUES, VALUES, VALUES)
+def test_any_text_about_any_values_is_judged(feedback: str, own: Any, right: Any, other: Any) -> None:
+    reference = (ToolCall("act", {"folder": right, "amount": [other]}), ToolCall("find", {"": right}))
+    item = failure(ToolCall("act", {"folder": own}), reference=reference, error=str(other)[:50])
+    leaks(feedback, item)
+    leaks(f"folder: {own} amount: {feedback}", item)
+
+
 HOSTILE = [
     "a", "docs ", "docs", "64 ", "ZG9j", "d-o-c-", "one ", "one and a ", "5 ", "1.5 km ", "5 nov 2024 ", "12:30 ", "1,000,",
     "1/2 ", "folder ", "folder docs ", "replace x", "use ", "get user x id ", "thethe", "%64", "&", "\u200b", "_", ".",

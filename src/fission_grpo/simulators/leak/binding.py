@@ -7,9 +7,9 @@ from functools import cached_property, lru_cache
 from itertools import accumulate
 
 from fission_grpo.simulators.leak.forms import LeakForm, ReadText, Sighting, name_parts, name_variants, needles
-from fission_grpo.simulators.leak.scalars import Scalar, same_scalar, scalars_of
+from fission_grpo.simulators.leak.scalars import SHORT, Scalar, same_scalar, scalars_of
 from fission_grpo.simulators.leak.text import Span, Text, fold
-from fission_grpo.simulators.leak.vocabulary import EVERYDAY
+from fission_grpo.simulators.leak.vocabulary import CONNECTORS, EVERYDAY, FILLERS
 from fission_grpo.types import ToolCall
 
 NEARNESS = 60
@@ -73,24 +73,30 @@ class OwnWords:
         """Every own value, wherever it stands."""
         return Places(span for scalar in self.scalars for span in self._find(scalar.value))
 
-    def quotes(self, span: Span, value: object, parameter: str) -> bool:
-        """Whether a value is repeated at `span` as what the message passed to another parameter: behind that parameter's
-        name, or beside the value that it passed just before or after."""
+    def quotes(self, span: Span, scalar: Scalar, follows_anchor: bool) -> bool:
+        """Whether a value is repeated at `span` as what the message passed to another parameter.
+
+        It stands behind that parameter's name, or beside the value that the message passed just before or after; before the
+        name only where it does not follow an anchor of its own (`source: a.txt, destination: b`).
+        """
         return any(
-            self._is_quoted(call, index, span)
+            self._is_quoted(call, index, span, follows_anchor)
             for call in self._calls
-            for index, scalar in enumerate(call)
-            if scalar.parameter != parameter and same_scalar(scalar.value, value)
+            for index, own in enumerate(call)
+            if own.parameter != scalar.parameter and same_scalar(own.value, scalar.value)
         )
 
     def passed_elsewhere(self, scalar: Scalar) -> bool:
         """Whether the message passed the value to some other parameter."""
         return any(own.parameter != scalar.parameter and same_scalar(own.value, scalar.value) for own in self.scalars)
 
-    def _is_quoted(self, call: list[Scalar], index: int, span: Span) -> bool:
+    def _is_quoted(self, call: list[Scalar], index: int, span: Span, follows_anchor: bool) -> bool:
         start, end = span
-        named = self._named(call[index].parameter).left_of(start)
+        names = self._named(call[index].parameter)
+        named, named_behind = names.left_of(start), names.right_of(end)
         if named is not None and self._text.connects(named, start):
+            return True
+        if not follows_anchor and named_behind is not None and self._text.connects(end, named_behind):
             return True
         before = self._listed(call[index - 1].value).left_of(start) if index else None
         after = self._listed(call[index + 1].value).right_of(end) if index + 1 < len(call) else None
@@ -100,7 +106,7 @@ class OwnWords:
         return right - left < LISTED_WITHIN and _LISTED.fullmatch(self._text.folded, left, right) is not None
 
     def _places_of_name(self, parameter: str) -> Places:
-        return Places(_name_spans(self._text, parameter))
+        return Places(span for name in name_variants(parameter) for span in self._text.find(name))
 
     def _places_of_value(self, value: object) -> Places:
         return Places(self._find(value))
@@ -135,12 +141,11 @@ class Binder:
             return False
         if sighting.is_free or sighting.is_bound:
             return True
-        if self._elsewhere and self._own.quotes(sighting.span, self._scalar.value, self._scalar.parameter):
-            return False
         left, right = self._anchors.left_of(start), self._anchors.right_of(end)
-        if left is not None and self._text.connects(left, start):
-            return True
-        if right is not None and self._text.connects(end, right):
+        follows = left is not None and self._text.connects(left, start)
+        if self._elsewhere and self._own.quotes(sighting.span, self._scalar, follows):
+            return False
+        if follows or (right is not None and self._text.connects(end, right)):
             return True
         if self._is_weak or (self._is_everyday and not self._text.stands_out(sighting.span)):
             return False
@@ -157,13 +162,19 @@ class Binder:
         """The parameter's name, and what else stands for it: its tool and the wrong value."""
         spans = _name_spans(self._text, self._scalar.parameter)
         if not self._elsewhere:
-            spans += [span for name in name_variants(self._scalar.tool) for span in self._text.find(name)]
+            names = [*name_variants(self._scalar.tool), *_telling_parts(self._scalar.tool)]
+            spans += [span for name in names for span in self._text.find(name)]
         wrong = [own.value for own in self._own.scalars if own.parameter == self._scalar.parameter]
         return spans + [span for value in wrong for each in needles(value) for span in self._text.find(each)]
 
 
 def _name_spans(text: Text, parameter: str) -> list[Span]:
-    """The name of a parameter, in the singular or plural, or the last word of it (`the id` for `ticket_id`)."""
-    names = [*name_variants(parameter), *name_parts(parameter)[-1:]]
+    """The name of a parameter, the last word of it (`the id` for `ticket_id`) and its telling words, also in the plural."""
+    names = [*name_variants(parameter), *name_parts(parameter)[-1:], *_telling_parts(parameter)]
     counts = [name.removesuffix("s") for name in names if len(name) > 3] + [f"{name}s" for name in names if len(name) > 2]
     return [span for name in dict.fromkeys([*names, *counts]) for span in text.find(name)]
+
+
+def _telling_parts(name: str) -> list[str]:
+    """The words of a name that are not words of any feedback: `distance` of `distance_m`, `song` of `play_song`."""
+    return [part for part in name_parts(name) if len(part) > SHORT and part not in EVERYDAY | CONNECTORS | FILLERS]

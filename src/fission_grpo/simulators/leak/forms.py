@@ -1,6 +1,7 @@
 """The forms that a value can take, and where a text shows one of them."""
 
 import codecs
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -94,8 +95,8 @@ def needles(value: Any) -> tuple[str, ...]:
     if isinstance(value, bool):
         return ("true", "yes") if value else ("false",)
     if isinstance(value, int | float):
-        forms = [str(value), f"{value:,}"]
-        return tuple(dict.fromkeys([*forms, str(int(value))] if float(value).is_integer() else forms))
+        is_whole = isinstance(value, int) or value.is_integer()
+        return tuple(dict.fromkeys([str(value), f"{value:,}", *([str(int(value))] if is_whole else [])]))
     plain = fold(str(value))
     return tuple(dict.fromkeys(form for form in (plain, *_joint_variants(str(value))) if form))
 
@@ -161,13 +162,14 @@ def _quantities(text: ReadText, value: Any) -> Iterator[Sighting]:
 
 
 def number_of(value: Any) -> float | None:
-    """The number that a value is or that its string writes."""
+    """The finite number that a value is or that its string writes."""
     if isinstance(value, str):
         return float(value) if _NUMERIC.fullmatch(value) else None
     try:
-        return float(value) if isinstance(value, int | float) else None
+        number = float(value)
     except OverflowError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def _ciphers(text: Text, value: str) -> Iterator[Sighting]:

@@ -7,8 +7,8 @@ not call, unless that very string is in the environment's own error text.
 (`get_user_id`, `getUserId`, `get user id`), or, from three parts on, in another order. A name that is an everyday word
 (`find`) must be marked as a tool: in quotes, before a bracket, beside `call`, `use`, `tool`.
 
-**Binding.** An *anchor* of a parameter is its name, the last word of that, the name of its tool, or the value that the
-failed message passed to it instead. A reference value is bound
+**Binding.** An *anchor* of a parameter is its name, the last word of that, the name of its tool, any word of either
+that is not one of ordinary feedback, or the value that the failed message passed to it instead. A reference value is bound
 
 - *explicitly*, when between anchor and value, in either order, stand only connecting words and signs: `folder=docs`,
   `"folder": "docs"`, `folder should be docs`, `use docs for the folder`, `3 instead of 5`, `cd('docs')`;
@@ -17,12 +17,12 @@ failed message passed to it instead. A reference value is bound
 
 Values of fewer than three characters and booleans turn up everywhere by chance: for them only explicit binding counts, and
 only binding by the environment itself excuses it. So it is for words of ordinary feedback (`vocabulary.EVERYDAY`) and for
-values that the failed message passed to another parameter. Lists and objects leak by any scalar in them, an object's keys
-being parameters of their own.
+values that the failed message passed to another parameter, which moreover may be quoted. Lists and objects leak by any
+scalar in them, an object's keys being parameters of their own.
 
 **Disguise** is looked through (`forms.py`). Encoded, spelled, reversed and rotated strings count without being bound, for
-they do not come about by chance; numbers, dates and values inside other words must be bound. `LeakForm` says how much had to
-be looked through.
+they do not come about by chance (reversed and rotated ones from five characters on, or where the text hints at a cipher);
+numbers, dates and values inside other words must be bound. `LeakForm` says how much had to be looked through.
 
 No leak is a value that the failed message itself passed to that parameter: that part of the call was right already. A
 malformed message has no calls; what its text binds or names is taken as called.

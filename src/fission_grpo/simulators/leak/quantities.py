@@ -48,11 +48,13 @@ _PARTS = {
     "quarter": 1 / 4,
     "quarters": 1 / 4,
     "fifth": 1 / 5,
+    "fifths": 1 / 5,
     "tenth": 1 / 10,
 }
 _BIG = {"thousand": 1000, "million": 1_000_000, "dozen": 12}
 _WORD = "|".join(sorted([*_SMALL, *_TENS, *_PARTS, *_BIG, "hundred", "point", "minus", "negative", "a", "an"], reverse=True))
 _PHRASE = re.compile(rf"(?<!\w)(?:{_WORD})(?:(?: and |, | - |[ -])(?:{_WORD})(?!\w))*(?!\w)")
+_AND_A_PART = re.compile(r" and a (half|quarter|third)(?!\w)")
 _LETTERS = re.compile(r"[a-z]+")
 _JOINT = re.compile(" and |, ")
 _NUMBER = re.compile(
@@ -93,22 +95,23 @@ class Quantities:
 
     def __init__(self, text: str) -> None:
         found = [*_digit_quantities(text), *_word_quantities(text)]
-        self._index: dict[str, list[tuple[Quantity, float]]] = defaultdict(list)
+        self._index: dict[int, list[tuple[Quantity, float]]] = defaultdict(list)
         for quantity in [*found, *_sums(found, text)]:
             for reading in quantity.readings():
-                self._index[_key(reading)].append((quantity, reading))
+                self._index[_bucket(reading)].append((quantity, reading))
 
     def equal_to(self, number: float) -> Iterator[Quantity]:
         """The quantities that say `number`."""
-        keys = dict.fromkeys(_key(number * (1 + part * _TOLERANCE)) for part in (0, -1, 1))
-        for quantity, reading in (each for key in keys for each in self._index.get(key, ())):
+        middle = _bucket(number)
+        for quantity, reading in (each for near in (-1, 0, 1) for each in self._index.get(middle + near, ())):
             tolerance = 1e-9 if reading == quantity.number else _TOLERANCE
             if math.isclose(reading, number, rel_tol=tolerance):
                 yield quantity
 
 
-def _key(number: float) -> str:
-    return f"{number:.3g}"
+def _bucket(number: float) -> int:
+    """Numbers within the tolerance of each other fall into the same bucket or into neighbours, whatever their sign."""
+    return round(math.log(abs(number)) / (2 * _TOLERANCE)) if number else -(10**9)
 
 
 def _digit_quantities(text: str) -> Iterator[Quantity]:
@@ -134,7 +137,10 @@ def _with_unit(text: str, start: int, end: int, number: float, in_digits: bool) 
     units = _FACTORS.get(name) or _FACTORS.get(name.removesuffix("s"), ())
     if unit is None or not units:
         return Quantity(start, end, number, (), in_digits)
-    return Quantity(start, unit.end(), number, tuple(units), in_digits)
+    end = unit.end()
+    if part := _AND_A_PART.match(text, end):
+        number, end, in_digits = number + _PARTS[part[1]], part.end(), False
+    return Quantity(start, end, number, tuple(units), in_digits)
 
 
 def _word_quantities(text: str) -> Iterator[Quantity]:

@@ -91,6 +91,7 @@ class AlignmentMonitor:
             "fallback": [self._replaced, self._asked],
             "recovery": {kind: list(counts) for kind, counts in sorted(self._recovered.items())},
             "warn_below": self._settings.warn_below,
+            "tokens": dict(getattr(self.simulator, "tokens", {})),
             "seconds": round(time.perf_counter() - started, 3),
         }
         self._append(record)

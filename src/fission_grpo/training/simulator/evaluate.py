@@ -224,12 +224,15 @@ class SimulatorEvaluator:
 def load_labels(path: Path) -> Labelled:
     """Reads failures labelled by hand: lines `{"failure": {...}, "label": kind}`.
 
+    Messages that could not be read are left out: no simulator is asked about them.
+
     Raises:
         UserError: no such file, or a broken line.
     """
     if not path.is_file():
         raise UserError(f"--labels {path}: no such file")
-    pairs = read_json_lines(path, "--labels", _labelled, "a labelled failure")
+    read = read_json_lines(path, "--labels", _labelled, "a labelled failure")
+    pairs = [(failure, label) for failure, label in read if failure.format_error is None]
     return Labelled([failure for failure, _ in pairs], [label for _, label in pairs])
 
 

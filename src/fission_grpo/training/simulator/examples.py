@@ -84,7 +84,7 @@ class ExampleFilter:
 
 
 def teach(failures: Sequence[Failure], teacher: Simulator | None) -> list[Answer | None]:
-    """The target diagnoses: those of an endpoint, or without one the rules' full diagnosis.
+    """The target diagnoses: those of an endpoint, or without one the rules' full diagnosis. None where it cannot say.
 
     The environment's own words are no part of a target: where it spoke, they stand before the simulator's message anyway.
     """

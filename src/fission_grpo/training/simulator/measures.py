@@ -68,8 +68,11 @@ class Judgement:
 
     @property
     def names_parameter(self) -> bool:
-        """The message names the parameter at fault."""
-        return self.usable and re.search(rf"(?<!\w){re.escape(self.parameter or '')}(?!\w)", self.message) is not None
+        """The message names the parameter at fault; a name of one or two letters only as a parameter: `a` is a word too."""
+        name = re.escape(self.parameter or "")
+        marked = rf"(?:parameter|argument)s?:? +{name}(?!\w)|['\"`]{name}['\"`]"
+        pattern = marked if len(name) <= 2 else rf"(?<!\w){name}(?!\w)"
+        return self.usable and re.search(pattern, self.message) is not None
 
 
 def diagnoses(simulator: Simulator, failures: Sequence[Failure]) -> list[Feedback]:

@@ -16,6 +16,7 @@ from fission_grpo.tasks.task import Split
 from fission_grpo.training.episode import EpisodeTasks
 from fission_grpo.training.runs import granularity_of, tasks_of
 from fission_grpo.training.step import StepTasks
+from fission_grpo.training.terminal import quieten
 from fission_grpo.types import Failure
 
 WAVE = 64
@@ -49,6 +50,7 @@ def open_playground(recipe: Recipe, split: Split, model: str | None = None) -> P
     Raises:
         UserError: a mistake in the recipe, its tasks or the model.
     """
+    quieten()
     tasks = tasks_of(recipe.tasks.train if split == "train" else recipe.tasks.test, split, recipe.environment)
     name = model or recipe.model
     network, tokenizer = load_policy_model(name)

@@ -35,6 +35,7 @@ from fission_grpo.simulators.prompt import INSTRUCTION, diagnosis_prompt
 from fission_grpo.training import checkpoint
 from fission_grpo.training.adapters import lora_config
 from fission_grpo.training.simulator.examples import Example, load_examples
+from fission_grpo.training.terminal import quieten
 
 _DEFAULTS: dict[str, Any] = {
     "num_train_epochs": 3,
@@ -47,9 +48,10 @@ _DEFAULTS: dict[str, Any] = {
     "save_strategy": "epoch",
     "save_total_limit": 2,
     "report_to": "none",
+    "disable_tqdm": True,  # our own progress display is fed by the same log
     "max_length": None,
 }
-_CPU_DEFAULTS = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
+_CPU_DEFAULTS = {"use_cpu": True, "bf16": False, "activation_checkpointing": False}
 _FIXED: dict[str, Any] = {
     "load_best_model_at_end": True,
     "metric_for_best_model": "eval_loss",
@@ -77,6 +79,7 @@ def train_simulator(recipe: SimulatorRecipe, out: Path, *, resume: bool = False,
     Raises:
         UserError: a mistake in recipe, data, model or folder; nothing was loaded or overwritten before it.
     """
+    quieten()
     if (out / "recipe.yaml").exists() and not resume:
         raise UserError(f"--out {out}: there is a simulator in it; --resume goes on with it, another folder begins anew")
     if resume and (out / "model" / CARD_FILE).is_file():
@@ -152,7 +155,8 @@ def _config(recipe: SimulatorRecipe, out: Path) -> SFTConfig:
 def _trainer(
     recipe: SimulatorRecipe, args: SFTConfig, train: Sequence[Example], validation: Sequence[Example], sink: LossSink | None
 ) -> SFTTrainer:
-    model, tokenizer = load_policy_model(recipe.model)
+    frozen = recipe.lora is not None and torch.cuda.is_available()  # frozen weights need no float32
+    model, tokenizer = load_policy_model(recipe.model, "auto" if frozen else "float32")
     chat, instruction = ChatFormat(tokenizer), instruction_of(recipe)
     longest = getattr(model.config, "max_position_embeddings", None)
     encoded = [[encode(example, chat, instruction) for example in part] for part in (train, validation)]
