@@ -187,3 +187,32 @@ def test_a_killed_training_of_a_simulator_goes_on_likewise(data: Path, simulator
     before = (broken / "model" / "model.safetensors").stat().st_mtime_ns
     fission(*arguments, "--resume")  # one that is finished stays as it is
     assert (broken / "model" / "model.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_it_is_evaluated_on_fresh_failures(data: Path, simulator: Path, tmp_path: Path) -> None:
+    """Beside the baselines, with labels by hand; here the examples' own kinds stand in for those."""
+    labels, out = tmp_path / "labels.jsonl", tmp_path / "report"
+    rows = [json.loads(line) for line in (data / "validation.jsonl").read_text(encoding="utf-8").split("\n") if line]
+    labelled = [{"failure": row["failure"], "label": row["failure"]["kind"]} for row in rows[:5]]
+    labels.write_text("".join(json.dumps(row) + "\n" for row in labelled))
+    options = ["--recipe", str(RECIPES / "bfcl_quick.yaml"), "--count", "20", "--samples", "1", "--labels", str(labels)]
+    said = fission("simulator", "evaluate", str(simulator / "model"), *options, "--out", str(out))
+    found = json.loads((out / "evaluation.json").read_text())
+    names = ["fixed", "environment", "rules", str(simulator / "model")]
+    assert [result["name"] for result in found["results"]] == names
+    results = dict(zip(("fixed", "environment", "rules", "local"), found["results"], strict=True))
+    for result in results.values():
+        assert result["measures"]["usable"]["denominator"] == 20
+        assert result["utility"]["denominator"] == result["blind"]["denominator"] == 20
+        assert result["blind_secret"]["denominator"] == results["fixed"]["blind_secret"]["denominator"] > 0
+        assert result["labels"]["denominator"] == 5
+        assert sum(sum(inner.values()) for inner in result["confusion"].values()) == 20
+        assert sum(count for key, count in result["counts"].items() if key.startswith("answered/")) == 20
+    assert results["rules"]["measures"]["agreement_all"]["numerator"] == 20
+    assert results["rules"]["labels"]["numerator"] == 5
+    assert results["fixed"]["over_fixed"] == {"difference": 0.0, "low": 0.0, "high": 0.0}
+    assert results["local"]["measures"]["usable"]["numerator"] > 0
+    assert (out / "report.html").read_text().startswith("<!doctype html>")
+    assert "rules" in (out / "table.md").read_text()
+    assert "report.html" in said
