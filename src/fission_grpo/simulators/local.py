@@ -18,12 +18,14 @@ from fission_grpo.rollout.policy import Sampling
 from fission_grpo.rollout.transformers_policy import TransformersPolicy
 from fission_grpo.simulators.answer import feedback_of
 from fission_grpo.simulators.fixed import fixed_feedback
-from fission_grpo.simulators.prompt import INSTRUCTION, diagnosis_prompt
+from fission_grpo.simulators.prompt import INSTRUCTION, case_id, diagnosis_prompt
 from fission_grpo.types import Completion, Failure, Feedback
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+REMEMBERED = 4_096
+"""Greedy answers kept, the newest: some hundred kilobytes in a checkpoint."""
 CARD_FILE = "simulator.json"
 """In the folder of a model that was fine-tuned as a simulator."""
 
@@ -98,7 +100,8 @@ def check_simulator(model: str, device: str | None = None) -> SimulatorCard:
 class LocalSimulator:
     """Diagnoses in batches: greedily at first, and by drawing where it is asked again.
 
-    Both are functions of the failures alone, so that a resumed run gets the same feedback.
+    Both are functions of the failures alone, so that a resumed run gets the same feedback. Greedy answers are remembered:
+    a policy makes the same mistake again, and the alignment monitor asks about failures that will be popped.
 
     Args:
         model: folder or hub name; see `rollout.loading.locate_model`.
@@ -138,13 +141,23 @@ class LocalSimulator:
             network, cast(int, tokenizer.pad_token_id), self._chat.end_ids, batch_size, context_tokens=self._context
         )
         self._max_new_tokens = max_new_tokens
+        self._remembered: dict[str, str] = {}
 
     def diagnose(self, failures: Sequence[Failure]) -> list[Feedback]:
-        return self._diagnose(failures, Sampling(0.0, max_new_tokens=self._max_new_tokens))
+        sampling = Sampling(0.0, max_new_tokens=self._max_new_tokens)
+        keys = [case_id(failure) for failure in failures]
+        new = {key: failure for key, failure in zip(keys, failures, strict=True) if key not in self._remembered}
+        answered = dict(zip(new, self.answers(list(new.values()), sampling), strict=True))
+        found = [self._remembered.get(key, answered.get(key)) for key in keys]
+        self._remembered |= {key: answer for key, answer in answered.items() if answer is not None}
+        for key in list(self._remembered)[:-REMEMBERED]:
+            del self._remembered[key]
+        return self._feedbacks(failures, found)
 
     def diagnose_again(self, failures: Sequence[Failure]) -> list[Feedback]:
         """A second attempt, drawn at temperature 1."""
-        return self._diagnose(failures, Sampling(1.0, max_new_tokens=self._max_new_tokens, seed=_seed(failures)))
+        sampling = Sampling(1.0, max_new_tokens=self._max_new_tokens, seed=_seed(failures))
+        return self._feedbacks(failures, self.answers(failures, sampling))
 
     def answers(self, failures: Sequence[Failure], sampling: Sampling) -> list[str | None]:
         """The raw answers; None where the failure does not fit the model's context.
@@ -169,24 +182,24 @@ class LocalSimulator:
         except RuntimeError as error:
             raise InfrastructureError(f"simulator {self.model}: {next(iter(str(error).splitlines()), 'failed')}") from error
 
-    def state_dict(self) -> dict[str, int]:
-        """The token counts, as JSON."""
-        return dict(self.tokens)
+    def state_dict(self) -> dict[str, Any]:
+        """Token counts and remembered answers, as JSON."""
+        return {"tokens": dict(self.tokens), "remembered": dict(self._remembered)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.tokens = Counter(state)
+        """Continues where `state_dict` was taken."""
+        self.tokens = Counter(state["tokens"])
+        self._remembered = dict(state["remembered"])
 
-    def _diagnose(self, failures: Sequence[Failure], sampling: Sampling) -> list[Feedback]:
-        pairs = zip(failures, self.answers(failures, sampling), strict=True)
+    def _feedbacks(self, failures: Sequence[Failure], answers: Sequence[str | None]) -> list[Feedback]:
         return [
             fixed_feedback(replaced=self.name, reason="long_context")
             if answer is None
             else feedback_of(answer, failure, self.name)
-            for failure, answer in pairs
+            for failure, answer in zip(failures, answers, strict=True)
         ]
 
 
 def _seed(failures: Sequence[Failure]) -> int:
     """A seed of the failures' contents."""
-    content = json.dumps([diagnosis_prompt(failure, "")[0]["content"] for failure in failures])
-    return int.from_bytes(sha256(content.encode()).digest()[:7], "big")
+    return int.from_bytes(sha256("".join(map(case_id, failures)).encode()).digest()[:7], "big")

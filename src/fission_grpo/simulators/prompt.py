@@ -7,6 +7,7 @@ nothing about this failure, and would invite to name a tool that must not be nam
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, cast
 
 from fission_grpo.types import Failure, FailureKind, Message, Tool, ToolCall
@@ -45,6 +46,11 @@ def diagnosis_prompt(failure: Failure, instruction: str = INSTRUCTION) -> list[M
     """The messages that ask for a diagnosis; without a system message where `instruction` is empty."""
     system: list[Message] = [{"role": "system", "content": instruction}] if instruction else []
     return [*system, {"role": "user", "content": "\n".join(_case(failure))}]
+
+
+def case_id(failure: Failure) -> str:
+    """Identity of what a model is asked about a failure."""
+    return sha256(diagnosis_prompt(failure, "")[0]["content"].encode()).hexdigest()
 
 
 def signature(tool: Tool) -> str:

@@ -14,7 +14,7 @@ from fission_grpo.json_lines import read_json_lines
 from fission_grpo.simulators.answer import Answer, answer_text
 from fission_grpo.simulators.base import Simulator
 from fission_grpo.simulators.leak import leaks
-from fission_grpo.simulators.prompt import diagnosis_prompt
+from fission_grpo.simulators.prompt import case_id, diagnosis_prompt
 from fission_grpo.simulators.rules import diagnosis_text
 from fission_grpo.training.simulator.measures import diagnoses
 from fission_grpo.types import Failure, FailureKind, FeedbackLevel
@@ -96,11 +96,6 @@ def teach(failures: Sequence[Failure], teacher: Simulator | None) -> list[Answer
         message = feedback.text.removeprefix(f"{failure.error_text}\n")
         answers.append(Answer(feedback.kind or failure.kind, message) if usable else None)
     return answers
-
-
-def case_id(failure: Failure) -> str:
-    """Identity of what a simulator is asked."""
-    return sha256(diagnosis_prompt(failure, "")[0]["content"].encode()).hexdigest()
 
 
 def part_of(scenario: str, shares: Mapping[Part, float] | None = None) -> Part:

@@ -107,7 +107,9 @@ class Refresher:
         """Takes the version of a checkpoint into use; later ones are made again."""
         self._made, self._refreshed_at = state["made"], state["refreshed_at"]
         if state["version"] != self.version:
-            self._use(state["version"], self._load(state["version"]), chain)
+            serving = self._load(state["version"])
+            serving.load_state_dict(_inner(chain).state_dict())  # the checkpoint's, which the chain was given already
+            self._use(state["version"], serving, chain)
 
     def _examples(self, failures: Sequence[Failure]) -> list[Example]:
         kept, name = ExampleFilter(), self._teacher.name if self._teacher else "rules"
