@@ -102,7 +102,7 @@ def test_the_card_says_how_it_is_asked(folder: Path, simulator: LocalSimulator) 
     assert plain.card.version == 3
     for each in (plain, simulator):
         each.tokens.clear()
-        each.diagnose(FAILURES[:1])
+        each.diagnose_again(FAILURES[:1])
     assert plain.tokens["prefill"] < simulator.tokens["prefill"] - 100
 
 
@@ -188,3 +188,18 @@ def test_adapters_on_a_base_model(folder: Path, tmp_path: Path) -> None:
     sampling = Sampling(0.0, max_new_tokens=12)
     assert adapted.answers(FAILURES, sampling) == adapted.answers(FAILURES, sampling)
     assert len(adapted.diagnose(FAILURES)) == 3
+
+
+def test_what_was_answered_greedily_is_not_asked_twice(folder: Path) -> None:
+    first = LocalSimulator(str(folder), "cpu", max_new_tokens=4)
+    said = first.diagnose([*FAILURES, FAILURES[0]])
+    asked = first.tokens.copy()
+    assert first.diagnose(FAILURES) == said[: len(FAILURES)]
+    assert said[-1] == said[0]
+    assert first.tokens == asked
+    resumed = LocalSimulator(str(folder), "cpu", max_new_tokens=4)
+    resumed.load_state_dict(first.state_dict())
+    assert resumed.diagnose(FAILURES) == said[: len(FAILURES)]
+    assert resumed.tokens == asked
+    first.diagnose_again(FAILURES[:1])
+    assert first.tokens != asked
