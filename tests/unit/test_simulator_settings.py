@@ -6,6 +6,7 @@ import pytest
 
 from fission_grpo.errors import UserError
 from fission_grpo.recipe import Recipe, SimulatorSection, load_recipe
+from fission_grpo.training.dry_run import dry_run
 from fission_grpo.training.simulator.serving import check_simulators
 
 QUICK = Path(__file__).parents[2] / "recipes" / "bfcl_quick.yaml"
@@ -93,3 +94,12 @@ def test_what_needs_a_look_is_told_before_any_weights_are_loaded(tmp_path: Path)
             checked(*LOCAL, *settings, run=tmp_path)
         assert said in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_tells_of_it_and_of_the_rest(tmp_path: Path) -> None:
+    tasks = "tasks.train={generate: {count: 4, seed: 5, mix: compact}}"
+    found = dry_run(loaded(*LOCAL, "simulator.local.model=./nowhere", tasks), lambda text, done, of: None)
+    assert any("model './nowhere': no such folder" in problem for problem in found.problems)
+    assert found.lengths
+    found = dry_run(loaded(*LOCAL, "simulator.local.model=./nowhere", "method=grpo", tasks), lambda text, done, of: None)
+    assert not any("nowhere" in problem for problem in found.problems)

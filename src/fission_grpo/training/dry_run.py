@@ -20,6 +20,7 @@ from fission_grpo.training.config import FissionGRPOConfig
 from fission_grpo.training.lengths import Lengths, Progress, episode_lengths, step_lengths
 from fission_grpo.training.memory import ROWS_DECODED, MemoryEstimate, ModelSize, Workload, estimate_memory, model_size
 from fission_grpo.training.runs import tasks_of, trainer_config, trainer_fields
+from fission_grpo.training.simulator.serving import check_simulators
 from fission_grpo.training.terminal import quieten
 
 
@@ -80,6 +81,7 @@ def dry_run(recipe: Recipe, progress: Progress) -> DryRun:
     tasks = tasks_of(recipe.tasks.train, "train", recipe.environment)
     problems: list[str] = []
     chat, config = _model(recipe.model, problems)
+    problems += _simulator_problems(recipe)
     measure = step_lengths if recipe.granularity == "step" else episode_lengths
     instances, lengths = measure(recipe, tasks, chat, progress)
     if instances < plan.rows // plan.group:
@@ -127,6 +129,16 @@ def _model(name: str, problems: list[str]) -> tuple[ChatFormat | None, PreTraine
             f"model {name!r}: its chat template leaves out tools, so the policy would never see what it may call"
         )
     return ChatFormat(tokenizer), config
+
+
+def _simulator_problems(recipe: Recipe) -> list[str]:
+    """What is wrong with the simulators; an endpoint is asked once, as before a run."""
+    try:
+        if recipe.method == "fission":
+            check_simulators(recipe.simulator, Path("runs"))
+    except UserError as error:
+        return [str(error)]
+    return []
 
 
 def _workload(recipe: Recipe, args: FissionGRPOConfig, lengths: Sequence[Lengths]) -> Workload:

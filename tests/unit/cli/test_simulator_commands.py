@@ -144,6 +144,12 @@ def test_resuming_needs_the_folder() -> None:
     assert mistake("train", BUNDLED, "--resume") == "--resume: name the folder to go on with (--out)"
 
 
+def test_resuming_needs_a_training_to_go_on_with(tmp_path: Path, data: Path) -> None:
+    said = mistake("train", BUNDLED, f"data={data}", "--resume", "--out", str(tmp_path / "typo"))
+    assert f"--out {tmp_path / 'typo'}: there is no training in it to go on with" in said
+    assert not (tmp_path / "typo").exists()
+
+
 def test_a_finished_simulator_is_not_overwritten(tmp_path: Path, data: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "recipe.yaml").write_text("model: bundled\n")

@@ -82,6 +82,8 @@ def train_simulator(recipe: SimulatorRecipe, out: Path, *, resume: bool = False,
     quieten()
     if (out / "recipe.yaml").exists() and not resume:
         raise UserError(f"--out {out}: there is a simulator in it; --resume goes on with it, another folder begins anew")
+    if resume and not (out / "recipe.yaml").exists():
+        raise UserError(f"--out {out}: there is no training in it to go on with; leave --resume out to begin one")
     if resume and (out / "model" / CARD_FILE).is_file():
         return out / "model"
     train, validation = (load_examples(Path(recipe.data), part, recipe.fraction) for part in ("train", "validation"))
