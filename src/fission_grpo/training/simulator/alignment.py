@@ -7,7 +7,7 @@ from, and how often the policy recovered, by kind of error.
 
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -47,8 +47,8 @@ class AlignmentMonitor:
         self._chain = chain
         self._append = append
         self._refresher = refresher
-        kept = max(settings.failures, refresher.settings.failures if refresher else 0)
-        self._newest: deque[Failure] = deque(maxlen=kept)
+        self._kept = max(settings.failures, refresher.settings.failures if refresher else 0)
+        self._newest: dict[str, Failure] = {}  # different ones: the siblings of a group often fail alike
         self._sources: Counter[str] = Counter()
         self._asked = self._replaced = 0
         self._recovered: dict[str, list[int]] = {}
@@ -61,7 +61,12 @@ class AlignmentMonitor:
 
     def note_failures(self, failures: Sequence[Failure]) -> None:
         """Takes in the failures of an update, but for those whose feedback is deterministic."""
-        self._newest.extend(failure for failure in failures if failure.format_error is None)
+        for failure in failures:
+            if failure.format_error is None:
+                self._newest.pop(failure.key, None)
+                self._newest[failure.key] = failure
+        for key in list(self._newest)[: -self._kept]:
+            del self._newest[key]
 
     def note_group(self, context: CorrectiveContext, outcomes: Sequence[bool]) -> None:
         """Takes in the outcomes of a recovery group."""
@@ -78,7 +83,7 @@ class AlignmentMonitor:
             return
         self._measured_at = step
         started = time.perf_counter()
-        failures = list(self._newest)[-self._settings.failures :]
+        failures = list(self._newest.values())[-self._settings.failures :]
         found = measure(judge(failures, diagnoses(self.simulator, failures)))
         record = {
             "event": "measurement",
@@ -106,12 +111,12 @@ class AlignmentMonitor:
                 *(step, self.simulator.name, found["sound"], self._settings.warn_below),
             )
         if self._refresher is not None and self._refresher.due(step, low):
-            self._append(self._refresher.refresh(step, list(self._newest), self._chain))
+            self._append(self._refresher.refresh(step, list(self._newest.values()), self._chain))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next measurement depends on; picklable."""
         return {
-            "newest": list(self._newest),
+            "newest": list(self._newest.values()),
             "sources": dict(self._sources),
             "asked": self._asked,
             "replaced": self._replaced,
@@ -122,8 +127,7 @@ class AlignmentMonitor:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continues where `state_dict` was taken."""
-        self._newest.clear()
-        self._newest.extend(state["newest"])
+        self._newest = {failure.key: failure for failure in state["newest"]}
         self._sources = Counter(state["sources"])
         self._asked, self._replaced = state["asked"], state["replaced"]
         self._recovered = {kind: list(counts) for kind, counts in state["recovered"].items()}

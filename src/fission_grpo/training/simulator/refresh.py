@@ -32,8 +32,8 @@ from fission_grpo.types import Failure
 _LOGGER = logging.getLogger(__name__)
 SHARES: dict[Part, float] = {"train": 0.7, "validation": 0.1, "test": 0.2}
 """Shares of the scenarios. Old and new are measured on the test part, which had no say in the new one's training."""
-LEAST_EXAMPLES = 16
-"""Fewer examples of either part are no ground for a refresh: it is put off."""
+LEAST_EXAMPLES = 8
+"""Fewer examples of any part are no ground for a refresh: it is put off."""
 _LAUNCHERS = (
     *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_", "ROLE_", "MASTER_", "TORCHELASTIC_"),
     *("ACCELERATE_", "FSDP_", "DEEPSPEED_"),
@@ -75,12 +75,12 @@ class Refresher:
     def refresh(self, step: int, failures: Sequence[Failure], chain: FallbackChain) -> dict[str, Any]:
         """Fine-tunes, measures and swaps; returns what happened, for `alignment.jsonl`. A refresh never stops a run."""
         started = time.perf_counter()
-        self._refreshed_at = step
         examples = self._examples(failures[-self.settings.failures :])
         sizes = {part: sum(part_of(each.failure.scenario, SHARES) == part for each in examples) for part in SHARES}
         record: dict[str, Any] = {"event": "refresh", "step": step, "examples": sizes, "used": False}
         if min(sizes.values()) < LEAST_EXAMPLES:
             return record | {"reason": f"fewer than {LEAST_EXAMPLES} examples in a part"}
+        self._refreshed_at = step
         self._made += 1
         record["version"] = self._made
         _LOGGER.warning("update %d: refreshing the simulator on %d recent failures", step, sizes["train"])
