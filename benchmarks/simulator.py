@@ -47,7 +47,7 @@ def evaluate(models: dict[str, Path], reader: str | None, count: int, samples: i
     def progress(text: str, done: int, of: int) -> None:
         console.print(f"{text} {done}/{of}")
 
-    recipe = load_recipe(ROOT / "recipes" / "bfcl_quick.yaml")
+    recipe = load_recipe(ROOT / "recipes" / "bfcl_quick.yaml", ["tasks.test.generate.count=2000"])
     playground = open_playground(recipe, "test")
     failures = held_out_failures(playground, count, seed, progress)
     evaluator = SimulatorEvaluator(
