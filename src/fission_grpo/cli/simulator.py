@@ -57,6 +57,8 @@ def collect(
         teacher = _endpoint(base_url, endpoint_model, cache.with_name(f"{cache.name}-cache.jsonl"))
         collected = collect_into(source, out, count=count, seed=seed, model=model, teacher=teacher, progress=advance)
     console.print(_collection_table(collected))
+    if collected.failures < count:
+        console.print(f"Fewer failures than the {count} asked for: that is all that this source gives.", highlight=False)
     console.print(f"Next: fission simulator train recipes/simulator_bundled.yaml data={out}", highlight=False)
 
 
