@@ -44,7 +44,7 @@ def no_http(handler: BaseHTTPRequestHandler) -> None:
 
 
 LOST: dict[str, tuple[str, Answer]] = {
-    "slow": ("timeout", late(3.0, HONEST)),
+    "slow": ("timeout", late(20.0, HONEST)),
     "dribbling without end": ("timeout", without_end(b" ", pause=0.02)),
     "dribbling an error": ("timeout", without_end(b" ", pause=0.02, status=500)),
     "rate limited": ("rate_limit", refusal(429, "slow down")),
@@ -121,7 +121,7 @@ def diagnosed(answers: Sequence[Answer], names: str) -> tuple[list[Feedback], En
 def test_a_lost_question_goes_to_the_rules(reason: str, fault: Answer) -> None:
     started = monotonic()
     [feedback], asked, chain = diagnosed([fault], "a")
-    assert monotonic() - started < 2.5
+    assert monotonic() - started < 8.0  # bounded, on a busy machine too
     assert (feedback.source, feedback.replaced) == ("rules", "endpoint")
     assert asked.counts == {reason: 1, "requests": 1}
     assert chain.counts == {"failed/endpoint": 1, "answered/rules": 1}
