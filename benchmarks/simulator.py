@@ -78,8 +78,8 @@ def main() -> None:
     models = {f"{each:.0%}": train(options.data, options.out, each, console) for each in FRACTIONS}
     tables = evaluate(models, options.reader, options.count, options.samples, options.seed, console)
     command = f"python benchmarks/simulator.py --count {options.count} --samples {options.samples} --seed {options.seed}"
-    heading = f"# Error simulators on the bundled policy\n\n`{command}`; see its `--help` for what came before.\n\n"
-    RESULT.write_text(heading + tables, encoding="utf-8")
+    title, _, rest = tables.partition("\n")
+    RESULT.write_text(f"{title}\n\n`{command}`; its `--help` says what comes before.\n{rest}", encoding="utf-8")
     console.print(tables, markup=False)
 
 
