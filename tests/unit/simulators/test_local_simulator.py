@@ -203,3 +203,11 @@ def test_what_was_answered_greedily_is_not_asked_twice(folder: Path) -> None:
     assert resumed.tokens == asked
     first.diagnose_again(FAILURES[:1])
     assert first.tokens != asked
+
+
+def test_drafts_in_the_words_of_the_rules_change_nothing_but_the_time(folder: Path) -> None:
+    plain = LocalSimulator(str(folder), "cpu", max_new_tokens=24)
+    drafting = LocalSimulator(str(folder), "cpu", max_new_tokens=24)
+    drafting.card = replace(drafting.card, teacher="rules")
+    assert drafting.diagnose(FAILURES) == plain.diagnose(FAILURES)
+    assert drafting.tokens["prefill"] > plain.tokens["prefill"]

@@ -96,7 +96,7 @@ def train_simulator(recipe: SimulatorRecipe, out: Path, *, resume: bool = False,
     _cut_back(out / LOG_FILE, checkpoint.step_of(newest) if newest else 0)
     trainer = _trainer(recipe, args, train, validation, sink)
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    _save(trainer, recipe, out / "model", len(train))
+    _save(trainer, recipe, out / "model", train)
     return out / "model"
 
 
@@ -187,15 +187,16 @@ def instruction_of(recipe: SimulatorRecipe) -> str:
     return INSTRUCTION if recipe.instruction == "full" else ""
 
 
-def _save(trainer: SFTTrainer, recipe: SimulatorRecipe, folder: Path, examples: int) -> None:
+def _save(trainer: SFTTrainer, recipe: SimulatorRecipe, folder: Path, examples: Sequence[Example]) -> None:
     """The model, and its card written last: a folder without it is no simulator yet."""
     trainer.save_model(str(folder))
     tokenizer: Any = trainer.processing_class
     place, _ = places_of(recipe.model)
-    before = load_card(place)
+    before, teachers = load_card(place), {example.teacher for example in examples}
     SimulatorCard(
         instruction=instruction_of(recipe),
         tokenizer=fingerprint(tokenizer),
-        examples=before.examples + examples,
+        examples=before.examples + len(examples),
+        teacher=teachers.pop() if len(teachers) == 1 else None,
         version=before.version + (before.tokenizer is not None),
     ).save(folder)
