@@ -41,7 +41,7 @@ def test_training_ends_and_every_fallback_is_counted(tmp_path: Path, fault: str)
     groups = lines(run / "trajectories" / "fission_groups.jsonl")
     assert len(groups) == sum(record["recovery_groups"] for record in metrics) > 0
     for record in metrics:
-        ours = [group for group in groups if group["step"] == record["step"] - 1]  # made before the update was done
+        ours = [group for group in groups if group["step"] == record["step"]]
         counts = record["simulator"]
         for source in ("endpoint", "rules", "fixed"):
             told = sum(group["feedback"]["source"] == source for group in ours)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fission_grpo.cli.train import interruptible
+from fission_grpo.cli.train import free_folder, interruptible
 from fission_grpo.errors import UserError
 
 if TYPE_CHECKING:
@@ -73,14 +73,12 @@ def train(
 
     Example: fission simulator train recipes/simulator_bundled.yaml data=simulator-data --out simulators/bundled
     """
-    from fission_grpo.cli.train import free_folder
-
     if resume and out is None:
         raise UserError("--resume: name the folder to go on with (--out)")
     folder = out or free_folder(Path("simulators") / recipe.stem.removeprefix("simulator_"))
     console = Console()
     console.print(f"Folder: {folder}", highlight=False)
-    with _working(console, "Loading torch", f"`--resume --out {folder}` goes on") as advance:
+    with _working(console, "Loading torch", f"the same command with `--resume --out {folder}` goes on") as advance:
         from fission_grpo.recipe import load_simulator_recipe
         from fission_grpo.training.simulator.sft import train_simulator, trainer_fields
 
@@ -96,7 +94,7 @@ def train(
 @app.command()
 def evaluate(
     simulators: Annotated[
-        list[str] | None, typer.Argument(help="Folders of simulators, names on the hub, or registered names.")
+        list[str] | None, typer.Argument(help="Folders of simulators, or names on the hub. The rules are always there.")
     ] = None,
     recipe: Annotated[Path, typer.Option(help="Whose held-out tasks, policy and limits are taken.")] = Path(
         "recipes/bfcl_quick.yaml"
@@ -107,9 +105,10 @@ def evaluate(
     samples: Annotated[int, typer.Option(min=1, help="Recoveries of every failure.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Of all sampling.")] = 0,
     labels: Annotated[Path | None, typer.Option(help="Failures labelled by hand (JSONL).")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for evaluation.json, report.html and table.md.")] = Path(
-        "simulator-report"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for report, table and figures; default: simulator-report, numbered."),
+    ] = None,
     base_url: BaseUrl = None,
     endpoint_model: Endpoint = None,
 ) -> None:
@@ -117,16 +116,18 @@ def evaluate(
 
     Example: fission simulator evaluate simulators/bundled/model --recipe recipes/bfcl_quick.yaml --count 300
     """
-    console = Console()
+    console, folder = Console(), out or free_folder(Path("simulator-report"))
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"--out {folder}: it is not empty; give a new folder")
+    if not simulators and base_url is None:
+        raise UserError("no simulator: name a folder such as simulators/bundled/model, or give --base-url")
     with _working(console, "Loading torch", "nothing was written") as advance:
         from fission_grpo.recipe import load_recipe
         from fission_grpo.training.simulator.evaluate import SimulatorEvaluator, held_out_failures, load_labels
         from fission_grpo.training.simulator.sampling import open_playground
         from fission_grpo.training.simulator.serving import simulator_by_name
 
-        endpoint = _endpoint(base_url, endpoint_model, out / "endpoint-cache.jsonl")
-        if not simulators and endpoint is None:
-            raise UserError("no simulator: name a folder such as simulators/bundled/model, or give --base-url")
+        endpoint = _endpoint(base_url, endpoint_model, folder / "endpoint-cache.jsonl")
         resolved, labelled = load_recipe(recipe), load_labels(labels) if labels else None
         chosen = [(name, simulator_by_name(name)) for name in simulators or ()]
         chosen += [(f"{endpoint_model} (endpoint)", endpoint)] if endpoint is not None else []
@@ -144,13 +145,17 @@ def evaluate(
         evaluation = evaluator.run(chosen, advance)
     from fission_grpo.reports.simulator import markdown, rich_tables, write_simulator_report
 
-    out.mkdir(parents=True, exist_ok=True)
-    evaluation.save(out / "evaluation.json")
-    (out / "table.md").write_text(markdown(evaluation), encoding="utf-8")
-    write_simulator_report(evaluation, out / "report.html")
+    folder.mkdir(parents=True, exist_ok=True)
+    evaluation.save(folder / "evaluation.json")
+    (folder / "table.md").write_text(markdown(evaluation), encoding="utf-8")
+    write_simulator_report(evaluation, folder / "report.html")
     for table in rich_tables(evaluation, console.width):
         console.print("", table)
-    console.print(f"Report: {out / 'report.html'}", highlight=False)
+    for result in evaluation.results:
+        served = result.counts.get("answered/rules", 0)
+        if served and result.name != "rules":
+            console.print(f"{result.name}: for {served} of {len(failures)} failures the rules stood in.", highlight=False)
+    console.print(f"Report: {folder / 'report.html'}", highlight=False)
 
 
 @contextmanager

@@ -10,7 +10,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
+NARROW = 110
+"""Columns below which the table would be cut."""
 WINDOW = 5
 """Updates that a shown value is averaged over: a single update has too few rows to be read."""
 COLUMNS = {
@@ -46,7 +49,7 @@ class _Run:
         return sum(values) / len(values) if values else None
 
     def feedback(self) -> str:
-        """How many feedbacks came from which source; empty where there were none."""
+        """How many feedbacks of the last `WINDOW` updates came from which source; empty where there were none."""
         sources: Counter[str] = Counter()
         for metrics in self.recent:
             sources.update({name: int(count) for name, count in (metrics.get("feedback") or {}).items()})
@@ -81,7 +84,7 @@ class ProgressDisplay:
         """
         self._runs = {label: _Run(total) for label, total in runs.items()}
         self._console = console or Console()
-        self._live = Live(console=self._console, get_renderable=self._table) if self._console.is_terminal else None
+        self._live = Live(console=self._console, get_renderable=self._shown) if self._console.is_terminal else None
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -106,6 +109,12 @@ class ProgressDisplay:
     def sink(self, label: str) -> ProgressSink:
         """A function of one update's metrics, as the trainer wants it."""
         return lambda metrics: self.update(label, metrics)
+
+    def _shown(self) -> Table | Text:
+        """The table, or lines where it would not fit."""
+        if self._console.width >= NARROW:
+            return self._table()
+        return Text("\n".join(self._line(label, run) for label, run in self._runs.items()))
 
     def _table(self) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")

@@ -1,6 +1,7 @@
 """The simulator `local`: a language model of transformers in this process, usually one that was fine-tuned for it."""
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from fission_grpo.types import Completion, Failure, Feedback, FeedbackLevel
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+_LOGGER = logging.getLogger(__name__)
 REMEMBERED = 4_096
 """Greedy answers kept, the newest: some hundred kilobytes in a checkpoint."""
 CARD_FILE = "simulator.json"
@@ -92,6 +94,10 @@ def check_simulator(model: str, device: str | None = None) -> SimulatorCard:
         UserError: no such model, its tokenizer is another than it was trained with, or its device cannot be used.
     """
     usable_device(device, "simulator.local.device")
+    if Path(model, "model", CARD_FILE).is_file():
+        raise UserError(f"simulator {model}: the model is in a folder below; did you mean {Path(model, 'model')}?")
+    if not Path(model).exists() and Path(model).parent.name and Path(Path(model).parts[0]).is_dir():
+        raise UserError(f"simulator {model}: no such folder; `fission simulator train` makes one (docs/simulator.md)")
     place, _ = places_of(model)
     card, tokenizer = load_card(place), load_tokenizer(place)
     if card.tokenizer not in (None, fingerprint(tokenizer)):
@@ -147,6 +153,7 @@ class LocalSimulator:
         )
         self._max_new_tokens = max_new_tokens
         self._remembered: dict[str, str] = {}
+        self._weights = _weights_id(network)
 
     def diagnose(self, failures: Sequence[Failure]) -> list[Feedback]:
         sampling = Sampling(0.0, max_new_tokens=self._max_new_tokens)
@@ -220,12 +227,15 @@ class LocalSimulator:
 
     def state_dict(self) -> dict[str, Any]:
         """Token counts and remembered answers, as JSON."""
-        return {"tokens": dict(self.tokens), "remembered": dict(self._remembered)}
+        return {"tokens": dict(self.tokens), "remembered": dict(self._remembered), "weights": self._weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continues where `state_dict` was taken."""
+        """Continues where `state_dict` was taken; what another model answered is forgotten."""
         self.tokens = Counter(state["tokens"])
-        self._remembered = dict(state["remembered"])
+        if state["weights"] == self._weights:
+            self._remembered = dict(state["remembered"])
+        else:
+            _LOGGER.warning("simulator %s: its weights are not those of the checkpoint; feedback will differ", self.model)
 
     def _feedbacks(self, failures: Sequence[Failure], answers: Sequence[str | None]) -> list[Feedback]:
         return [
@@ -234,6 +244,12 @@ class LocalSimulator:
             else feedback_of(answer, failure, self.name)
             for failure, answer in zip(failures, answers, strict=True)
         ]
+
+
+def _weights_id(network: Any) -> str:
+    """Identity of a model by a few values of every parameter."""
+    sample = [[name, parameter.flatten()[:8].float().tolist()] for name, parameter in network.named_parameters()]
+    return sha256(json.dumps(sample).encode()).hexdigest()[:16]
 
 
 def _seed(failures: Sequence[Failure]) -> int:

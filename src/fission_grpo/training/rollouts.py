@@ -111,6 +111,7 @@ def group_record(
     """One recovery group as the run folder keeps it (docs/runs.md).
 
     Args:
+        step: the update that trains it, as `metrics.jsonl` counts.
         results: text, reward and outcome of every recovery.
         advantages: likewise.
     """

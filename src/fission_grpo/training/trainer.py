@@ -271,7 +271,7 @@ class FissionGRPOTrainer(GRPOTrainer):
                 if self.monitor is not None:
                     self.monitor.note_group(context, scored)
             if self._record_group is not None:
-                self._record_group(group_record(self.state.global_step, context, results[group], weights[group]))
+                self._record_group(group_record(self.state.global_step + 1, context, results[group], weights[group]))
 
     def _intercept(self, failed: list[Rollout]) -> None:
         """Failures of all ranks enter the pool, on the main process."""
@@ -377,7 +377,7 @@ class FissionGRPOTrainer(GRPOTrainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
         if self.monitor is not None and self.accelerator.is_main_process:
-            self.monitor.at_checkpoint(self.state.global_step)
+            self.monitor.at_checkpoint(self.state.global_step, last=self.state.global_step >= self.state.max_steps)
         with checkpoint.saving(folder):
             super()._save_checkpoint(model, trial)
             if self.accelerator.is_main_process:
@@ -412,10 +412,10 @@ class FissionGRPOTrainer(GRPOTrainer):
             resume_from_checkpoint = str(newest)
         if resume_from_checkpoint:
             state = checkpoint.load_state(Path(resume_from_checkpoint))
+            if self.monitor is not None and state["monitor"] is not None:
+                self.monitor.load_state_dict(state["monitor"])  # first: it puts the simulator's version into the chain
             self.engine.load_state_dict(state["engine"])
             self._queue.waiting = state["queue"]
-            if self.monitor is not None and state["monitor"] is not None:
-                self.monitor.load_state_dict(state["monitor"])
         return super().train(resume_from_checkpoint, *arguments, **named)
 
 

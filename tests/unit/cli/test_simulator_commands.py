@@ -67,7 +67,9 @@ def test_help_shows_an_example(command: str) -> None:
 def test_a_source_that_is_nothing(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("hello")
-    for source in ("nowhere", "empty", "notes.txt"):
+    gone = tmp_path / "nowhere"
+    assert mistake("collect", str(gone), "--out", str(tmp_path / "out")) == f"source {gone}: no such file or folder"
+    for source in ("empty", "notes.txt"):
         said = mistake("collect", str(tmp_path / source), "--out", str(tmp_path / "out"))
         assert said.startswith(f"source {tmp_path / source}: found no recipe (a YAML file), run folder")
         assert "recipes/bfcl_quick.yaml" in said
@@ -187,8 +189,8 @@ def no_text(data: Path) -> None:
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        (missing, "no train.jsonl in it; `fission simulator collect --out"),
-        (empty_folder, "no train.jsonl in it; `fission simulator collect --out"),
+        (missing, "no train.jsonl in it; `fission simulator collect recipes/bfcl_quick.yaml --out"),
+        (empty_folder, "no train.jsonl in it; `fission simulator collect recipes/bfcl_quick.yaml --out"),
         (empty_files, "0 training and 0 validation examples found, at least 1 of each is needed"),
         (no_validation, "0 validation examples found, at least 1 of each is needed"),
         (broken_line, "train.jsonl, line "),

@@ -211,3 +211,15 @@ def test_drafts_in_the_words_of_the_rules_change_nothing_but_the_time(folder: Pa
     drafting.card = replace(drafting.card, teacher="rules")
     assert drafting.diagnose(FAILURES) == plain.diagnose(FAILURES)
     assert drafting.tokens["prefill"] > plain.tokens["prefill"]
+
+
+def test_what_another_model_answered_is_forgotten(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = LocalSimulator(str(folder), "cpu", max_new_tokens=4)
+    first.diagnose(FAILURES)
+    state = {**first.state_dict(), "weights": "of another"}
+    resumed = LocalSimulator(str(folder), "cpu", max_new_tokens=4)
+    resumed.load_state_dict(state)
+    asked = resumed.tokens["prefill"]
+    resumed.diagnose(FAILURES)
+    assert resumed.tokens["prefill"] > asked
+    assert "not those of the checkpoint" in caplog.text

@@ -77,8 +77,8 @@ class AlignmentMonitor:
         counts[0] += sum(outcomes)
         counts[1] += len(outcomes)
 
-    def at_checkpoint(self, step: int) -> None:
-        """Measures, warns and refreshes, where that is due."""
+    def at_checkpoint(self, step: int, *, last: bool = False) -> None:
+        """Measures, warns and refreshes, where that is due; after the last update nothing would use a new version."""
         if step - self._measured_at < self._settings.every or not self._newest:
             return
         self._measured_at = step
@@ -110,7 +110,7 @@ class AlignmentMonitor:
                 "(simulator.alignment.warn_below)",
                 *(step, self.simulator.name, found["sound"], self._settings.warn_below),
             )
-        if self._refresher is not None and self._refresher.due(step, low):
+        if self._refresher is not None and not last and self._refresher.due(step, low):
             self._append(self._refresher.refresh(step, list(self._newest.values()), self._chain))
 
     def state_dict(self) -> dict[str, Any]:

@@ -134,7 +134,8 @@ def load_examples(folder: Path, part: Part, fraction: float = 1.0) -> list[Examp
     path = folder / f"{part}.jsonl"
     if not path.is_file():
         raise UserError(
-            f"simulator data {folder}: no {path.name} in it; `fission simulator collect --out {folder}` makes one"
+            f"simulator data {folder}: no {path.name} in it; "
+            f"`fission simulator collect recipes/bfcl_quick.yaml --out {folder}` makes one"
         )
     examples = read_json_lines(path, "simulator data", _example, "an example")
     if part != "train" or fraction >= 1:

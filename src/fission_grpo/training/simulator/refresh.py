@@ -97,6 +97,11 @@ class Refresher:
             record["used"] = True
         else:
             record["reason"] = "it measures worse"
+        verdict = "takes over" if record["used"] else "is not used: it measures worse"
+        _LOGGER.warning(
+            "update %d: version %d %s (sound on %d of %d held-out failures; before: %d)",
+            *(step, self._made, verdict, *sound["new"], sound["old"][0]),
+        )
         return record | {"seconds": round(time.perf_counter() - started, 3)}
 
     def state_dict(self) -> dict[str, int]:
@@ -107,9 +112,7 @@ class Refresher:
         """Takes the version of a checkpoint into use; later ones are made again."""
         self._made, self._refreshed_at = state["made"], state["refreshed_at"]
         if state["version"] != self.version:
-            serving = self._load(state["version"])
-            serving.load_state_dict(_inner(chain).state_dict())  # the checkpoint's, which the chain was given already
-            self._use(state["version"], serving, chain)
+            self._use(state["version"], self._load(state["version"]), chain)
 
     def _examples(self, failures: Sequence[Failure]) -> list[Example]:
         kept, name = ExampleFilter(), self._teacher.name if self._teacher else "rules"

@@ -1,7 +1,9 @@
 """The simulators of a run, as its recipe names them; mistakes are found before any weights are loaded."""
 
+from difflib import get_close_matches
 from pathlib import Path
 
+from fission_grpo.errors import UserError
 from fission_grpo.recipe import Recipe, SimulatorSection
 from fission_grpo.recipe.loading import check_simulator_recipe
 from fission_grpo.simulators.base import Simulator
@@ -49,7 +51,11 @@ def simulator_by_name(name: str) -> Simulator:
     Raises:
         UserError: it is neither.
     """
-    return make_simulator(name) if name in registered_simulators() else LocalSimulator(name)
+    known = registered_simulators()
+    meant = get_close_matches(name, known, n=1)
+    if name not in known and meant and not Path(name).exists():
+        raise UserError(f"simulator {name!r}: no such folder; did you mean {meant[0]!r}?")
+    return make_simulator(name) if name in known else LocalSimulator(name)
 
 
 def refresher_of(section: SimulatorSection, run: Path) -> Refresher | None:

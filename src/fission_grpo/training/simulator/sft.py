@@ -27,7 +27,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.errors import UserError
-from fission_grpo.recipe import SimulatorRecipe, dump_recipe
+from fission_grpo.recipe import SimulatorRecipe, dump_recipe, load_simulator_recipe
 from fission_grpo.rollout.loading import load_policy_model, places_of, resolve_model
 from fission_grpo.simulators.answer import answer_text
 from fission_grpo.simulators.local import CARD_FILE, SimulatorCard, fingerprint, load_card
@@ -86,6 +86,8 @@ def train_simulator(recipe: SimulatorRecipe, out: Path, *, resume: bool = False,
         raise UserError(f"--out {out}: there is no training in it to go on with; leave --resume out to begin one")
     if resume and (out / "model" / CARD_FILE).is_file():
         return out / "model"
+    if resume:
+        _check_same(recipe, out)
     train, validation = (load_examples(Path(recipe.data), part, recipe.fraction) for part in ("train", "validation"))
     _check_sizes(recipe, len(train), len(validation))
     resolve_model(recipe.model)
@@ -98,6 +100,19 @@ def train_simulator(recipe: SimulatorRecipe, out: Path, *, resume: bool = False,
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     _save(trainer, recipe, out / "model", train)
     return out / "model"
+
+
+def _check_same(recipe: SimulatorRecipe, out: Path) -> None:
+    """A training goes on as it began."""
+    if not (out / "recipe.yaml").is_file():
+        return
+    now, before = (dump_recipe(each) for each in (recipe, load_simulator_recipe(out / "recipe.yaml")))
+    for new, old in zip(now.splitlines(), before.splitlines(), strict=False):
+        if new != old:
+            raise UserError(
+                f"--resume: this training began with `{old.strip()}`, not `{new.strip()}`; repeat the command that began "
+                "it, settings included, or begin anew in another folder"
+            )
 
 
 def encode(example: Example, chat: ChatFormat, instruction: str) -> dict[str, list[int]]:

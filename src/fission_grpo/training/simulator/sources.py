@@ -38,6 +38,8 @@ def kind_of_source(source: Path) -> SourceKind:
     Raises:
         UserError: nothing that failures could be collected from.
     """
+    if not source.exists():
+        raise UserError(f"source {source}: no such file or folder")
     if source.is_file() and source.suffix in (".yaml", ".yml"):
         return "recipe"
     if (source / "recipe.yaml").is_file():
