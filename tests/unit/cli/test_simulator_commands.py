@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from fission_grpo.cli import app
 from fission_grpo.errors import UserError
 from fission_grpo.failure_files import failure_to_json
-from fission_grpo.recipe import dump_recipe, load_recipe
+from fission_grpo.recipe import dump_recipe, load_recipe, load_simulator_recipe
 from fission_grpo.rollout.loading import locate_model
 from fission_grpo.training.simulator.examples import Example, save_examples, teach
 
@@ -260,3 +260,27 @@ def test_a_simulator_that_is_none(tmp_path: Path) -> None:
     (broken / "simulator.json").write_text("{")
     assert "simulator.json is broken" in mistake("evaluate", str(broken), "--recipe", QUICK, "--out", str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_training_goes_on_with_the_settings_that_it_began_with(tmp_path: Path, data: Path) -> None:
+    out = tmp_path / "begun"
+    out.mkdir()
+    began = load_simulator_recipe(BUNDLED, [f"data={data}", "trainer.learning_rate=0.5"])
+    (out / "recipe.yaml").write_text(dump_recipe(began), encoding="utf-8")
+    said = mistake("train", BUNDLED, f"data={data}", "--resume", "--out", str(out))
+    assert said.startswith("--resume: this training began with `learning_rate: 0.5`, not `learning_rate: 0.001`")
+    assert (out / "recipe.yaml").read_text(encoding="utf-8") == dump_recipe(began)
+
+
+def test_an_evaluation_does_not_write_over_another(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("x")
+    assert "is not empty; give a new folder" in mistake("evaluate", "rules", "--out", str(tmp_path))
+    assert "is not empty; give a new folder" in mistake("evaluate", "rules", "--out", str(tmp_path / "report.html"))
+
+
+def test_a_simulator_that_is_meant(tmp_path: Path, data: Path) -> None:
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "model" / "simulator.json").write_text("{}")
+    out = str(tmp_path / "out")
+    assert "did you mean" in mistake("evaluate", str(tmp_path / "mine"), "--recipe", QUICK, "--out", out)
+    assert "did you mean 'rules'?" in mistake("evaluate", "ruls", "--recipe", QUICK, "--out", out)

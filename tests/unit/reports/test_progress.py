@@ -7,9 +7,9 @@ from rich.console import Console
 from fission_grpo.reports.progress import ProgressDisplay, duration
 
 
-def show(terminal: bool) -> str:
+def show(terminal: bool, width: int = 140) -> str:
     file = io.StringIO()
-    console = Console(file=file, width=140, force_terminal=terminal)
+    console = Console(file=file, width=width, force_terminal=terminal)
     with ProgressDisplay({"GRPO": 10, "Fission-GRPO": None}, console) as display:
         display.note("Fission-GRPO", "loading")
         for step in range(1, 4):
@@ -33,6 +33,12 @@ def test_a_terminal_gets_a_table_of_all_runs() -> None:
     assert "3/10" in text
     assert "loading" in text
     assert "14s" in text
+
+
+def test_a_narrow_terminal_gets_lines_that_are_whole() -> None:
+    text = show(terminal=True, width=80)
+    assert "GRPO  step 3/10  reward 2.000  pool 12  left 14s" in text
+    assert "loading" in text
 
 
 def test_durations_roll_over() -> None:
