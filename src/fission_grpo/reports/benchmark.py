@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fission_grpo.environments.bfcl import CATEGORIES
@@ -28,6 +27,7 @@ from fission_grpo.reports.benchmark_tables import (
 )
 from fission_grpo.reports.definitions import MetricDefinition
 from fission_grpo.reports.grids import Cell, Grid
+from fission_grpo.reports.pages import render_page
 
 SLICED = tuple(metric for metric in SHOWN if metric.key in ("recovery_rate_turn", "recovery_rate_call", "repeat_rate"))
 """What is also shown by category, by API class and by kind of error."""
@@ -54,14 +54,8 @@ def render_benchmark(summaries: Sequence[ModelSummary], notes: Sequence[str] = (
     Args:
         notes: sentences on how the results were made.
     """
-    environment = Environment(
-        loader=PackageLoader("fission_grpo.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("benchmark.html").render(
+    return render_page(
+        "benchmark.html",
         accuracy=accuracy_grid(summaries),
         recovery=recovery_grid(summaries),
         overview=Markup(recovery_overview(summaries, SLICED)),  # drawn by matplotlib, which escapes the text that it draws

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fission_grpo.recipe import dump_recipe
@@ -21,6 +20,7 @@ from fission_grpo.reports.alignment_tables import (
 )
 from fission_grpo.reports.data import Evaluation, Run
 from fission_grpo.reports.definitions import ALIGNMENT, CURVES, WITHOUT_KIND_TERMS
+from fission_grpo.reports.pages import render_page
 from fission_grpo.reports.plots import colours_of, failure_bars, learning_curves
 from fission_grpo.reports.tables import Comparison
 
@@ -77,17 +77,11 @@ def write_report(report: Report, path: Path) -> None:
 
 def render_report(report: Report) -> str:
     """The report as HTML text."""
-    environment = Environment(
-        loader=PackageLoader("fission_grpo.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["said"] = said
     labels = [evaluation.label for evaluation in report.evaluations]
     # Markup marks as safe what matplotlib drew: it escapes the text that it draws, and labels come from us.
-    return environment.get_template("report.html").render(
+    return render_page(
+        "report.html",
+        said=said,
         report=report,
         comparison=Comparison(report.evaluations),
         colours=colours_of(labels),

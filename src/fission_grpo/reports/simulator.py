@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from rich import box
 from rich.cells import cell_len
@@ -18,6 +17,7 @@ from rich.text import Text
 from fission_grpo.reports.benchmark_tables import fold
 from fission_grpo.reports.definitions import DOES, LABELS, SAYS, WORDS, SimulatorMeasure
 from fission_grpo.reports.grids import Cell, Grid
+from fission_grpo.reports.pages import render_page
 from fission_grpo.reports.simulator_plots import utility_chart
 from fission_grpo.reports.simulator_tables import (
     Confusion,
@@ -69,14 +69,8 @@ def write_simulator_report(evaluation: Evaluation, path: Path) -> None:
 
 def render_simulator_report(evaluation: Evaluation) -> str:
     """The report as HTML text."""
-    environment = Environment(
-        loader=PackageLoader("fission_grpo.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("simulator.html").render(
+    return render_page(
+        "simulator.html",
         title=TITLE,
         settings=settings_of(evaluation),
         notes=notes_of(evaluation),
