@@ -41,27 +41,26 @@ def evaluate(models: dict[str, Path], reader: str | None, count: int, samples: i
     from fission_grpo.reports.simulator import markdown
     from fission_grpo.simulators.corrupted import corrupted
     from fission_grpo.simulators.local import LocalSimulator
-    from fission_grpo.training.simulator.evaluate import SimulatorEvaluator, held_out_failures, load_labels
-    from fission_grpo.training.simulator.sampling import open_playground
+    from fission_grpo.training.simulator.evaluate import evaluate_simulators, load_labels
 
     def progress(text: str, done: int, of: int) -> None:
         console.print(f"{text} {done}/{of}")
 
     recipe = load_recipe(ROOT / "recipes" / "bfcl_quick.yaml", ["tasks.test.generate.count=2000"])
-    playground = open_playground(recipe, "test")
-    failures = held_out_failures(playground, count, seed, progress)
-    evaluator = SimulatorEvaluator(
-        playground,
-        failures,
-        reader=open_playground(recipe, "test", reader) if reader else None,
-        samples=samples,
-        seed=seed,
-        labelled=load_labels(ROOT / "benchmarks" / "simulator" / "labelled.jsonl"),
-    )
     best = LocalSimulator(str(models["100%"]))
     simulators = [(name, LocalSimulator(str(folder))) for name, folder in models.items() if name != "100%"]
     worse = [(f"corrupted {rate:.0%}", corrupted(best, rate)) for rate in CORRUPTION]
-    return markdown(evaluator.run([*simulators, ("100%", best), *worse], progress))
+    evaluation = evaluate_simulators(
+        recipe,
+        [*simulators, ("100%", best), *worse],
+        count=count,
+        samples=samples,
+        seed=seed,
+        reader=reader,
+        labelled=load_labels(ROOT / "benchmarks" / "simulator" / "labelled.jsonl"),
+        progress=progress,
+    )
+    return markdown(evaluation)
 
 
 def main() -> None:

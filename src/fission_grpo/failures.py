@@ -35,6 +35,18 @@ from fission_grpo.types import (
     Trajectory,
 )
 
+CHECKED_KINDS = frozenset(
+    {
+        FailureKind.MALFORMED_CALL,
+        FailureKind.UNKNOWN_TOOL,
+        FailureKind.SCHEMA_VIOLATION,
+        FailureKind.RUNTIME_ERROR,
+        FailureKind.REPEATED_FAILING_CALL,
+    }
+)
+"""Kinds that parser, schema or execution establish by a message alone. The others follow from a whole turn: mostly from its
+reference, of which there may be several."""
+
 # The first pattern found decides, so the specific stand before the general. Written against every error text of
 # bfcl-eval's API classes and the texts of Python's own exceptions, which its executor hands on.
 _RUNTIME_ERRORS: tuple[tuple[RuntimeErrorKind, re.Pattern[str]], ...] = tuple(

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from fission_grpo.cli.train import interruptible
+from fission_grpo.cli.terminal import interruptible, progress_bars
 from fission_grpo.errors import UserError
 
 if TYPE_CHECKING:
@@ -155,7 +154,7 @@ def _play(options: "Options", console: Console) -> None:
     open_folder(run)
     console.print(f"Folder: {run.out}; format: {run.handler.name}", highlight=False, markup=False, soft_wrap=True)
     total = len(run.entries) * options.samples
-    with _progress(console) as progress:
+    with progress_bars(console) as progress:
         bar = progress.add_task("Playing", total=total)
         failures = play_all(run, lambda done: progress.update(bar, completed=done))
         bar = progress.add_task("Judging", total=total)
@@ -185,7 +184,7 @@ def _judge_results(root: Path, out: Path, console: Console) -> None:
     from fission_grpo.evaluation.bfcl.run import count_lines, save_scores, summarise_results
 
     total = count_lines(root)
-    with interruptible(console, "nothing was written"), _progress(console) as progress:
+    with interruptible(console, "nothing was written"), progress_bars(console) as progress:
         bar = progress.add_task("Judging", total=total)
         summaries = summarise_results(root, lambda done: progress.update(bar, completed=done))
     save_scores(summaries, out)
@@ -201,14 +200,3 @@ def _show(summaries: "list[ModelSummary]", out: Path, console: Console, notes: l
     console.print("", score_table(best_first, console.width), "", recovery_table(best_first, console.width), "")
     for line in [*(notes or []), *notes_of(best_first), f"Report: {report}"]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _progress(console: Console) -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console)

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fission_grpo.cli.train import RUNS, free_folder, interruptible
+from fission_grpo.cli.terminal import free_folder, interruptible
+from fission_grpo.cli.train import RUNS
 
 
 def quickstart(

@@ -7,23 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fission_grpo.cli.train import free_folder, interruptible
+from fission_grpo.cli.terminal import free_folder, interruptible, progress_bars
 from fission_grpo.errors import UserError
 
 if TYPE_CHECKING:
     from fission_grpo.simulators.base import Simulator
     from fission_grpo.training.simulator.collect import Collection
-
-_COLUMNS = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    MofNCompleteColumn(),
-    TimeElapsedColumn(),
-    TimeRemainingColumn(),
-)
+    from fission_grpo.training.simulator.evaluate import Evaluation
 
 app = typer.Typer(help="Build an Error Simulator: collect examples, fine-tune a model, evaluate it.", no_args_is_help=True)
 
@@ -83,7 +75,7 @@ def train(
         from fission_grpo.training.simulator.sft import train_simulator, trainer_fields
 
         resolved = load_simulator_recipe(recipe, settings or (), trainer_fields())
-        model = train_simulator(resolved, folder, resume=resume, sink=lambda text, done, of: advance(text, done, of))
+        model = train_simulator(resolved, folder, resume=resume, sink=advance)
     console.print(
         f"Simulator: {model}\nNext: fission simulator evaluate {model}\n"
         f"      fission train recipes/bfcl_simulator.yaml simulator.local.model={model}",
@@ -123,26 +115,29 @@ def evaluate(
         raise UserError("no simulator: name a folder such as simulators/bundled/model, or give --base-url")
     with _working(console, "Loading torch", "nothing was written") as advance:
         from fission_grpo.recipe import load_recipe
-        from fission_grpo.training.simulator.evaluate import SimulatorEvaluator, held_out_failures, load_labels
-        from fission_grpo.training.simulator.sampling import open_playground
+        from fission_grpo.training.simulator.evaluate import evaluate_simulators, load_labels
         from fission_grpo.training.simulator.serving import simulator_by_name
 
         endpoint = _endpoint(base_url, endpoint_model, folder / "endpoint-cache.jsonl")
         resolved, labelled = load_recipe(recipe), load_labels(labels) if labels else None
         chosen = [(name, simulator_by_name(name)) for name in simulators or ()]
         chosen += [(f"{endpoint_model} (endpoint)", endpoint)] if endpoint is not None else []
-        playground = open_playground(resolved, "test", policy)
-        failures = held_out_failures(playground, count, seed, advance)
-        advance("recovering with the fixed sentence", 0, 1)
-        evaluator = SimulatorEvaluator(
-            playground,
-            failures,
-            reader=open_playground(resolved, "test", reader) if reader else None,
+        evaluation = evaluate_simulators(
+            resolved,
+            chosen,
+            count=count,
             samples=samples,
             seed=seed,
+            policy=policy,
+            reader=reader,
             labelled=labelled,
+            progress=advance,
         )
-        evaluation = evaluator.run(chosen, advance)
+    _show_evaluation(evaluation, folder, console)
+
+
+def _show_evaluation(evaluation: "Evaluation", folder: Path, console: Console) -> None:
+    """Writes the reports and prints their tables."""
     from fission_grpo.reports.simulator import markdown, rich_tables, write_simulator_report
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -151,10 +146,11 @@ def evaluate(
     write_simulator_report(evaluation, folder / "report.html")
     for table in rich_tables(evaluation, console.width):
         console.print("", table)
+    failures = evaluation.settings["failures"]
     for result in evaluation.results:
         served = result.counts.get("answered/rules", 0)
         if served and result.name != "rules":
-            console.print(f"{result.name}: for {served} of {len(failures)} failures the rules stood in.", highlight=False)
+            console.print(f"{result.name}: for {served} of {failures} failures the rules stood in.", highlight=False)
     console.print(f"Report: {folder / 'report.html'}", highlight=False)
 
 
@@ -164,7 +160,7 @@ def _working(console: Console, first: str, advice: str) -> Generator[Callable[[s
     from fission_grpo.rollout.cpu import configure_cpu
 
     configure_cpu()
-    with interruptible(console, advice), Progress(*_COLUMNS, console=console) as progress:
+    with interruptible(console, advice), progress_bars(console) as progress:
         bar = progress.add_task(first, total=None)
         yield lambda text, done, of: progress.update(bar, description=text, completed=done, total=of)
 

@@ -1,7 +1,5 @@
 """`fission train` and `fission resume`."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,13 +7,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fission_grpo.cli.terminal import free_folder, interruptible
+
 if TYPE_CHECKING:
     from fission_grpo.recipe import Recipe
 
 RUNS = Path("runs")
 _COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-STOPPED = 130
-"""Exit status of a command that was stopped by Ctrl-C, as shells have it."""
 
 
 def train(
@@ -48,25 +46,6 @@ def resume(run: Annotated[Path, typer.Argument(help="The run folder.")]) -> None
     if not (run / "recipe.yaml").is_file():
         raise UserError(f"run {run}: no run folder, it has no recipe.yaml; `fission train RECIPE --run {run}` starts a run")
     _train(load_recipe(run / "recipe.yaml"), run, resume=True)
-
-
-def free_folder(wanted: Path) -> Path:
-    """`wanted`, or the first of `wanted-2`, `wanted-3`, ... that does not exist."""
-    folder, number = wanted, 1
-    while folder.exists():
-        number += 1
-        folder = wanted.with_name(f"{wanted.name}-{number}")
-    return folder
-
-
-@contextmanager
-def interruptible(console: Console, advice: str) -> Generator[None]:
-    """Turns Ctrl-C into one line of advice and exit status 130."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        console.print(f"\nstopped; {advice}", highlight=False, soft_wrap=True)
-        raise typer.Exit(STOPPED) from None
 
 
 def _dry_run(recipe: "Recipe") -> None:

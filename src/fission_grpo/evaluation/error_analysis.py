@@ -4,20 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from fission_grpo.environments.base import Environment
-from fission_grpo.failures import classify_step
+from fission_grpo.failures import CHECKED_KINDS, classify_step
 from fission_grpo.tasks.task import Task
 from fission_grpo.types import FailureKind, StopReason, Tool, ToolCall, Trajectory
-
-_OF_A_TURN = frozenset(
-    {
-        FailureKind.WRONG_TOOL,
-        FailureKind.WRONG_ARGUMENTS,
-        FailureKind.MISSING_CALL,
-        FailureKind.SUPERFLUOUS_CALL,
-        FailureKind.STEP_LIMIT,
-    }
-)
-"""Kinds that only the reference of a whole turn can tell."""
 
 
 def tools_by_turn(environment: Environment, task: Task) -> list[tuple[Tool, ...]]:
@@ -76,4 +65,4 @@ def _why_wrong(trajectory: Trajectory, task: Task, tools: Sequence[Sequence[Tool
         at_step_limit=last and trajectory.stop_reason is StopReason.STEP_LIMIT,
     )
     # What is wrong with a message by itself was counted with the message.
-    return diagnosis.kind if diagnosis is not None and diagnosis.kind in _OF_A_TURN else None
+    return diagnosis.kind if diagnosis is not None and diagnosis.kind not in CHECKED_KINDS else None

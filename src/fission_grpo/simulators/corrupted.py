@@ -10,6 +10,17 @@ from fission_grpo.simulators.base import Regenerating, Simulator, Stateful, Weig
 from fission_grpo.simulators.rules import HINTS, PROBLEMS
 from fission_grpo.types import Failure, FailureKind, Feedback
 
+_WRONG = (
+    FailureKind.MALFORMED_CALL,
+    FailureKind.UNKNOWN_TOOL,
+    FailureKind.SCHEMA_VIOLATION,
+    FailureKind.WRONG_TOOL,
+    FailureKind.WRONG_ARGUMENTS,
+    FailureKind.MISSING_CALL,
+    FailureKind.SUPERFLUOUS_CALL,
+)
+"""Kinds with one sentence of their own."""
+
 
 class CorruptedSimulator:
     """Says of a share `rate` of all failures what is wrong with some other kind of failure.
@@ -55,7 +66,7 @@ class CorruptedSimulator:
         generator = random.Random(f"{self._seed}/{failure.task_id}/{failure.turn}/{failure.text}")
         if generator.random() >= self._rate or feedback.replaced is not None:
             return feedback
-        kind = generator.choice([each for each in PROBLEMS if each is not failure.kind and each in _WRONG])
+        kind = generator.choice([each for each in _WRONG if each is not failure.kind])
         return replace(feedback, text=f"error: {PROBLEMS[kind]}. {HINTS[kind]}", kind=kind)
 
 
@@ -71,15 +82,3 @@ def corrupted(simulator: Simulator, rate: float, seed: int = 0) -> CorruptedSimu
     """Corrupts a simulator, which stays otherwise what it is to the fallback chain: a language model, or none."""
     kind = CorruptedModel if isinstance(simulator, Regenerating) else CorruptedSimulator
     return kind(simulator, rate, seed)
-
-
-_WRONG = (
-    FailureKind.MALFORMED_CALL,
-    FailureKind.UNKNOWN_TOOL,
-    FailureKind.SCHEMA_VIOLATION,
-    FailureKind.WRONG_TOOL,
-    FailureKind.WRONG_ARGUMENTS,
-    FailureKind.MISSING_CALL,
-    FailureKind.SUPERFLUOUS_CALL,
-)
-"""Kinds with one sentence of their own."""

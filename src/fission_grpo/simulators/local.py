@@ -135,7 +135,7 @@ class LocalSimulator:
         self.card = check_simulator(model, device)
         place = usable_device(device, "simulator.local.device")
         # It is never trained, so half precision will do where it is fast.
-        loaded, tokenizer = load_policy_model(model, "float32" if str(place) == "cpu" else "auto")
+        loaded, tokenizer = load_policy_model(model, "float32" if place == "cpu" else "auto")
         network: Any = loaded  # transformers ships no complete types
         rows = network.get_input_embeddings().num_embeddings
         if len(tokenizer) > rows:

@@ -6,16 +6,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from fission_grpo.types import FailureKind
-
-_ERRING = (
-    FailureKind.MALFORMED_CALL,
-    FailureKind.UNKNOWN_TOOL,
-    FailureKind.SCHEMA_VIOLATION,
-    FailureKind.RUNTIME_ERROR,
-    FailureKind.REPEATED_FAILING_CALL,
-)
-"""Failures in which a call erred; the others ran well and were wrong."""
+from fission_grpo.failures import CHECKED_KINDS
 
 MetricSink = Callable[[dict[str, Any]], None]
 
@@ -24,7 +15,7 @@ def step_metrics(logs: Mapping[str, Any], step: int, seconds: float) -> dict[str
     """One line of `metrics.jsonl` (fields: docs/runs.md). Rates are shares of the exploration rows."""
     failures = _named(logs, "fission/failures/")
     rows = float(logs.get("exploration/rows", 0.0))
-    erred = sum(failures.get(kind, 0.0) for kind in _ERRING)
+    erred = sum(failures.get(kind, 0.0) for kind in CHECKED_KINDS)
     recoveries = float(logs.get("fission/recoveries", 0.0))
     return {
         "step": step,

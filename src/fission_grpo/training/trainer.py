@@ -21,6 +21,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 from datasets import Dataset
 from torch import Tensor
 from transformers import AutoTokenizer
+from transformers.trainer_pt_utils import get_model_param_count
 from trl.data_utils import is_conversational
 from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
@@ -133,6 +134,7 @@ class FissionGRPOTrainer(GRPOTrainer):
         super().__init__(model, reward_funcs, args=args, processing_class=processing_class, **trl_arguments)
         self.engine = FissionEngine(args.fission_settings(), _chain(error_simulator), self.chat)
         self.monitor = make_monitor(self.engine.chain) if make_monitor else None
+        self._policy_size = get_model_param_count(self.model)
         self.batch: Batch | None = None
         self._outcome_fn = outcome_fn
         self._failure_fn = failure_fn or failure_of_row
@@ -183,8 +185,7 @@ class FissionGRPOTrainer(GRPOTrainer):
     def _simulator_tokens(self) -> float:
         """Tokens that a local simulator has processed, each worth what its size is beside the policy's."""
         local = [each for each in self.engine.chain.simulators if isinstance(each, Weighted)]
-        size = sum(parameter.numel() for parameter in cast(Any, self.model).parameters())
-        return sum(each.tokens.total() * each.parameters / size for each in local)
+        return sum(each.tokens.total() * each.parameters / self._policy_size for each in local)
 
     def _exploration_rows(self, inputs: list[Row], displaced: int) -> list[Row]:
         """This rank's rows of the prompts whose turn it is, in whole groups over the ranks' joined order."""

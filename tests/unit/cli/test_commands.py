@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from fission_grpo import diagnosis
 from fission_grpo.cli import app, main
-from fission_grpo.cli.train import free_folder, interruptible
+from fission_grpo.cli.terminal import free_folder, interruptible
 from fission_grpo.diagnosis import Check
 from fission_grpo.errors import UserError
 

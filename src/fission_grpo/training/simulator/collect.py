@@ -6,23 +6,21 @@ OUT/collection.json                             where they come from, what was k
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fission_grpo.errors import UserError
 from fission_grpo.recipe import load_recipe
 from fission_grpo.simulators.base import Simulator
-from fission_grpo.training.simulator.examples import Example, ExampleFilter, save_examples, teach
+from fission_grpo.training.lengths import Progress
+from fission_grpo.training.simulator.examples import Example, ExampleFilter, Part, save_examples, teach, teacher_name
 from fission_grpo.training.simulator.sampling import open_playground, sample_failures
 from fission_grpo.training.simulator.sources import failures_of_results, failures_of_run, kind_of_source
 from fission_grpo.types import Failure
 
 COLLECTION_FILE = "collection.json"
 TEACHING_BATCH = 64
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, the number done and of all."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Collection:
     teacher: str
     failures: int
     filtered: dict[str, int]
-    parts: dict[str, int]
+    parts: dict[Part, int]
     kinds: dict[str, int]
 
 
@@ -71,7 +69,7 @@ def collect(
     collection = Collection(
         source=str(source),
         model=sampled,
-        teacher=teacher.name if teacher else "rules",
+        teacher=teacher_name(teacher),
         failures=len(failures),
         filtered=dict(kept.counts),
         parts=save_examples(examples, out),
@@ -102,7 +100,7 @@ def _taught(
     failures: Sequence[Failure], teacher: Simulator | None, kept: ExampleFilter, progress: Progress
 ) -> list[Example]:
     examples: list[Example] = []
-    name = teacher.name if teacher else "rules"
+    name = teacher_name(teacher)
     for start in range(0, len(failures), TEACHING_BATCH):
         batch = failures[start : start + TEACHING_BATCH]
         for failure, answer in zip(batch, teach(batch, teacher), strict=True):

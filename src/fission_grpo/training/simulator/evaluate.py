@@ -4,7 +4,7 @@ All simulators see the same failures. Fixed sentence, environment and rules are 
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ from fission_grpo.evaluation.records import EpisodeRecord
 from fission_grpo.evaluation.statistics import paired_difference, summary
 from fission_grpo.failure_files import failure_from_json
 from fission_grpo.json_lines import read_json_lines
+from fission_grpo.recipe import Recipe
 from fission_grpo.simulators.base import Simulator
 from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.simulators.environment import EnvironmentSimulator
 from fission_grpo.simulators.fixed import FixedSimulator
 from fission_grpo.simulators.rules import RulesSimulator
+from fission_grpo.training.lengths import Progress
 from fission_grpo.training.simulator.measures import (
     MEASURES,
     confusion,
@@ -29,7 +31,7 @@ from fission_grpo.training.simulator.measures import (
     mean_words,
     records_of,
 )
-from fission_grpo.training.simulator.sampling import Playground, sample_failures
+from fission_grpo.training.simulator.sampling import Playground, open_playground, sample_failures
 from fission_grpo.training.simulator.utility import (
     ANSWERED,
     ANSWERED_SECRET,
@@ -39,9 +41,6 @@ from fission_grpo.training.simulator.utility import (
     told_answer,
 )
 from fission_grpo.types import Failure, FailureKind, Feedback
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, the number done and of all."""
 
 
 @dataclass(frozen=True)
@@ -219,6 +218,42 @@ class SimulatorEvaluator:
         ]
         records = [EpisodeRecord(each.task_id, each.scenario, 0, "", {"label": (right, 1)}) for each, right in agreed]
         return _estimate(records, "label")
+
+
+def evaluate_simulators(
+    recipe: Recipe,
+    simulators: Sequence[tuple[str, Simulator]],
+    *,
+    count: int,
+    samples: int,
+    seed: int,
+    policy: str | None = None,
+    reader: str | None = None,
+    labelled: Labelled | None = None,
+    progress: Progress,
+) -> Evaluation:
+    """Evaluates simulators, by the names they are shown under, on fresh failures on a recipe's held-out tasks.
+
+    Args:
+        count: failures.
+        policy: makes them, and recovers; default: the recipe's.
+        reader: answers without the dialogue; default: the policy.
+
+    Raises:
+        UserError: a mistake in the recipe, its tasks or a model, or the policy does not fail at all.
+    """
+    playground = open_playground(recipe, "test", policy)
+    failures = held_out_failures(playground, count, seed, progress)
+    progress("recovering with the fixed sentence", 0, 1)
+    evaluator = SimulatorEvaluator(
+        playground,
+        failures,
+        reader=open_playground(recipe, "test", reader) if reader else None,
+        samples=samples,
+        seed=seed,
+        labelled=labelled,
+    )
+    return evaluator.run(simulators, progress)
 
 
 def load_labels(path: Path) -> Labelled:

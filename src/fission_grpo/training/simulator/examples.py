@@ -1,4 +1,4 @@
-"""Training examples of a simulator: a failure, and the diagnosis that a teacher wrote and four filters let pass."""
+"""Training examples of a simulator: a failure, and the diagnosis that a teacher wrote and the filters let pass."""
 
 import json
 from collections import Counter
@@ -15,17 +15,16 @@ from fission_grpo.simulators.answer import Answer, answer_text
 from fission_grpo.simulators.base import Simulator
 from fission_grpo.simulators.leak import leaks
 from fission_grpo.simulators.prompt import case_id, diagnosis_prompt
-from fission_grpo.simulators.rules import diagnosis_text
+from fission_grpo.simulators.rules import RulesSimulator, diagnosis_text
 from fission_grpo.training.simulator.measures import diagnoses
 from fission_grpo.types import Failure, FailureKind, FeedbackLevel
 
 SHORTEST_MESSAGE = 10
 """Characters: below them a message diagnoses nothing."""
-SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
-"""Shares of the scenarios."""
-
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
+SHARES: Mapping[Part, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
+"""Shares of the scenarios."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +82,11 @@ class ExampleFilter:
         return "duplicate" if case_id(failure) in self._seen else None
 
 
+def teacher_name(teacher: Simulator | None) -> str:
+    """Who writes the targets: without an endpoint, the rules."""
+    return RulesSimulator.name if teacher is None else teacher.name
+
+
 def teach(failures: Sequence[Failure], teacher: Simulator | None) -> list[Answer | None]:
     """The target diagnoses: those of an endpoint, or without one the rules' full diagnosis. None where it cannot say.
 
@@ -98,13 +102,13 @@ def teach(failures: Sequence[Failure], teacher: Simulator | None) -> list[Answer
     return answers
 
 
-def part_of(scenario: str, shares: Mapping[Part, float] | None = None) -> Part:
+def part_of(scenario: str, shares: Mapping[Part, float] = SHARES) -> Part:
     """Which part a scenario belongs to, whatever else was collected."""
     place, reached = position(scenario), 0.0
-    for part, share in (shares or SHARES).items():
+    for part, share in shares.items():
         reached += share
         if place < reached:
-            return part  # type: ignore[return-value]
+            return part
     return "train"
 
 
@@ -113,16 +117,22 @@ def position(scenario: str) -> float:
     return int.from_bytes(sha256(scenario.encode()).digest()[:6], "big") / 2**48
 
 
-def save_examples(examples: Sequence[Example], folder: Path, shares: Mapping[Part, float] | None = None) -> dict[str, int]:
-    """Writes `train.jsonl`, `validation.jsonl` and `test.jsonl`, split by scenario; returns how many each holds."""
+def split_examples(examples: Sequence[Example], shares: Mapping[Part, float] = SHARES) -> dict[Part, list[Example]]:
+    """The examples by part; no scenario is in two."""
+    parts: dict[Part, list[Example]] = {part: [] for part in shares}
+    for example in examples:
+        parts[part_of(example.failure.scenario, shares)].append(example)
+    return parts
+
+
+def save_examples(examples: Sequence[Example], folder: Path, shares: Mapping[Part, float] = SHARES) -> dict[Part, int]:
+    """Writes `train.jsonl`, `validation.jsonl` and `test.jsonl`; returns how many each holds."""
     folder.mkdir(parents=True, exist_ok=True)
-    sizes: dict[str, int] = {}
-    for part in shares or SHARES:
-        rows = [example.row() for example in examples if part_of(example.failure.scenario, shares) == part]
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    parts = split_examples(examples, shares)
+    for part, held in parts.items():
+        text = "".join(json.dumps(example.row(), ensure_ascii=False) + "\n" for example in held)
         (folder / f"{part}.jsonl").write_text(text, encoding="utf-8")
-        sizes[part] = len(rows)
-    return sizes
+    return {part: len(held) for part, held in parts.items()}
 
 
 def load_examples(folder: Path, part: Part, fraction: float = 1.0) -> list[Example]:

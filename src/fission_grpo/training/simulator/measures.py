@@ -11,22 +11,12 @@ from dataclasses import dataclass
 from fission_grpo.errors import InfrastructureError
 from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.evaluation.records import EpisodeRecord
-from fission_grpo.failures import parameter_at_fault
+from fission_grpo.failures import CHECKED_KINDS, parameter_at_fault
 from fission_grpo.simulators.base import Simulator
 from fission_grpo.simulators.fixed import fixed_feedback
 from fission_grpo.simulators.leak import Leak, LeakForm, leaks
-from fission_grpo.types import Failure, FailureKind, Feedback
+from fission_grpo.types import Failure, Feedback
 
-CHECKED_KINDS = frozenset(
-    {
-        FailureKind.MALFORMED_CALL,
-        FailureKind.UNKNOWN_TOOL,
-        FailureKind.SCHEMA_VIOLATION,
-        FailureKind.RUNTIME_ERROR,
-        FailureKind.REPEATED_FAILING_CALL,
-    }
-)
-"""Kinds that parser, schema or execution establish. All others follow from the reference, of which there may be several."""
 UNUSABLE = "(unusable)"
 NO_KIND = "(none)"
 """What stands in the confusion matrix where no kind was diagnosed: the answer was unusable, or claims no kind."""
@@ -37,14 +27,17 @@ class Judgement:
     """One feedback of one simulator.
 
     Attributes:
-        usable: the simulator answered (`Feedback.replaced` says where something had to stand in).
         leak: what the feedback gives away, None where nothing or where it is unusable.
     """
 
     failure: Failure
     feedback: Feedback
-    usable: bool
     leak: Leak | None
+
+    @property
+    def usable(self) -> bool:
+        """The simulator answered, and nothing had to stand in."""
+        return self.feedback.replaced is None
 
     @property
     def message(self) -> str:
@@ -86,12 +79,7 @@ def diagnoses(simulator: Simulator, failures: Sequence[Failure]) -> list[Feedbac
 def judge(failures: Sequence[Failure], feedbacks: Sequence[Feedback]) -> list[Judgement]:
     """Judges what a simulator said, in order."""
     return [
-        Judgement(
-            failure=failure,
-            feedback=feedback,
-            usable=feedback.replaced is None,
-            leak=leaks(feedback.text, failure) if feedback.replaced is None else None,
-        )
+        Judgement(failure, feedback, leaks(feedback.text, failure) if feedback.replaced is None else None)
         for failure, feedback in zip(failures, feedbacks, strict=True)
     ]
 
@@ -132,7 +120,7 @@ def records_of(judgements: Sequence[Judgement]) -> list[EpisodeRecord]:
             scenario=each.failure.scenario,
             sample=0,
             stop_reason="",
-            counts={name: (ratio.numerator, ratio.denominator) for name, ratio in _each(each).items()},
+            counts={name: (ratio.numerator, ratio.denominator) for name, ratio in measure([each]).items()},
         )
         for each in judgements
     ]
@@ -157,7 +145,3 @@ def mean_words(judgements: Sequence[Judgement]) -> float:
     """Mean length of the usable messages in words, the environment's own left aside."""
     lengths = [len(each.message.split()) for each in judgements if each.usable]
     return sum(lengths) / len(lengths) if lengths else 0.0
-
-
-def _each(judgement: Judgement) -> dict[str, Ratio]:
-    return {name: of_one(judgement) for name, of_one in MEASURES.items()}

@@ -25,7 +25,15 @@ from fission_grpo.simulators.base import Simulator
 from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.simulators.corrupted import CorruptedSimulator
 from fission_grpo.simulators.local import LocalSimulator
-from fission_grpo.training.simulator.examples import Example, ExampleFilter, Part, part_of, save_examples, teach
+from fission_grpo.training.simulator.examples import (
+    Example,
+    ExampleFilter,
+    Part,
+    save_examples,
+    split_examples,
+    teach,
+    teacher_name,
+)
 from fission_grpo.training.simulator.measures import diagnoses, judge, measure
 from fission_grpo.types import Failure
 
@@ -76,7 +84,8 @@ class Refresher:
         """Fine-tunes, measures and swaps; returns what happened, for `alignment.jsonl`. A refresh never stops a run."""
         started = time.perf_counter()
         examples = self._examples(failures[-self.settings.failures :])
-        sizes = {part: sum(part_of(each.failure.scenario, SHARES) == part for each in examples) for part in SHARES}
+        parts = split_examples(examples, SHARES)
+        sizes = {part: len(held) for part, held in parts.items()}
         record: dict[str, Any] = {"event": "refresh", "step": step, "examples": sizes, "used": False}
         if min(sizes.values()) < LEAST_EXAMPLES:
             return record | {"reason": f"fewer than {LEAST_EXAMPLES} examples in a part"}
@@ -88,7 +97,7 @@ class Refresher:
         problem = self._train(examples, old)
         if problem is not None:
             return record | {"reason": problem}
-        held_out = [each.failure for each in examples if part_of(each.failure.scenario, SHARES) == "test"]
+        held_out = [example.failure for example in parts["test"]]
         new = self._load(self._made)
         sound = {name: _sound(simulator, held_out) for name, simulator in (("old", old), ("new", new))}
         record |= {name: list(pair) for name, pair in sound.items()}
@@ -97,10 +106,9 @@ class Refresher:
             record["used"] = True
         else:
             record["reason"] = "it measures worse"
-        verdict = "takes over" if record["used"] else "is not used: it measures worse"
         _LOGGER.warning(
             "update %d: version %d %s (sound on %d of %d held-out failures; before: %d)",
-            *(step, self._made, verdict, *sound["new"], sound["old"][0]),
+            *(step, self._made, "takes over" if record["used"] else "is not used", *sound["new"], sound["old"][0]),
         )
         return record | {"seconds": round(time.perf_counter() - started, 3)}
 
@@ -115,13 +123,13 @@ class Refresher:
             self._use(state["version"], self._load(state["version"]), chain)
 
     def _examples(self, failures: Sequence[Failure]) -> list[Example]:
-        kept, name = ExampleFilter(), self._teacher.name if self._teacher else "rules"
+        kept, name = ExampleFilter(), teacher_name(self._teacher)
         pairs = zip(failures, teach(failures, self._teacher), strict=True)
         return [each for failure, answer in pairs if (each := kept.keep(failure, answer, name)) is not None]
 
     def _train(self, examples: Sequence[Example], old: LocalSimulator) -> str | None:
         """Runs `fission simulator train` on the version in use; returns what went wrong, or None."""
-        folder = self._folder / f"version-{self._made}"
+        folder = self._version(self._made)
         shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed behind its last checkpoint
         save_examples(examples, folder / "data", SHARES)
         recipe = {
@@ -148,8 +156,10 @@ class Refresher:
         self.version = version
 
     def _load(self, version: int) -> LocalSimulator:
-        folder = self._folder / f"version-{version}" / "model"
-        return LocalSimulator(str(folder), **self._local.model_dump(exclude={"model"}))
+        return LocalSimulator(str(self._version(version) / "model"), **self._local.model_dump(exclude={"model"}))
+
+    def _version(self, version: int) -> Path:
+        return self._folder / f"version-{version}"
 
 
 def _alone(environment: Mapping[str, str]) -> dict[str, str]:

@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import torch
-
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.recipe import Recipe
+from fission_grpo.rollout.devices import usable_device
 from fission_grpo.rollout.loading import load_policy_model
 from fission_grpo.rollout.policy import Sampling
 from fission_grpo.rollout.transformers_policy import TransformersPolicy
@@ -54,7 +53,7 @@ def open_playground(recipe: Recipe, split: Split, model: str | None = None) -> P
     tasks = tasks_of(recipe.tasks.train if split == "train" else recipe.tasks.test, split, recipe.environment)
     name = model or recipe.model
     network, tokenizer = load_policy_model(name)
-    network.to("cuda" if torch.cuda.is_available() else "cpu")  # pyright: ignore[reportArgumentType]
+    cast(Any, network).to(usable_device(None, "device"))
     chat = ChatFormat(tokenizer)
     policy = TransformersPolicy(network, cast(int, tokenizer.pad_token_id), chat.end_ids)
     return Playground(name, policy, chat, granularity_of(recipe, tasks, chat), recipe)

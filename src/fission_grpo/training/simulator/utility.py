@@ -1,6 +1,6 @@
 """What feedback does for a policy: how often it recovers, and how much of the answer the feedback alone gives away."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from fission_grpo.chat.parsing import parse_message, render_calls
 from fission_grpo.chat.template import ChatFormat
@@ -15,8 +15,6 @@ RECOVERED = "recovered"
 """Metric of `recoveries`: recoveries that are right, of all."""
 ANSWERED, ANSWERED_SECRET = "answered", "answered_secret"
 """Metrics of `blind_answers`: answers that are the reference calls, of all, and of those for failures `with_secret`."""
-
-OnProgress = Callable[[int], None]
 
 
 def recoveries(
