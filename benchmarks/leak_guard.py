@@ -45,23 +45,19 @@ Alarm = tuple[str, str, Failure, Leak]
 
 def real_failures(count: int, tasks: int, seed: int) -> list[Failure]:
     """At least `count` different failures of the bundled policy, as step granularity meets them."""
-    from fission_grpo.chat.template import ChatFormat
     from fission_grpo.environments.bfcl import BFCLEnvironment
     from fission_grpo.rewards.composite import CompositeReward
-    from fission_grpo.rollout.loading import load_policy_model
     from fission_grpo.rollout.policy import Sampling
-    from fission_grpo.rollout.transformers_policy import TransformersPolicy
+    from fission_grpo.rollout.transformers_policy import load_policy
     from fission_grpo.tasks.generate import generate_tasks
     from fission_grpo.tasks.mix import Mix
     from fission_grpo.training.rollouts import Rollout
     from fission_grpo.training.step import StepTasks
 
-    model, tokenizer = load_policy_model("bundled")
-    chat = ChatFormat(tokenizer)
+    policy, chat = load_policy("bundled")
     steps = StepTasks(
         generate_tasks(tasks, seed, BFCLEnvironment(), mix=Mix.COMPACT), BFCLEnvironment, chat, CompositeReward(), 2048
     )
-    policy = TransformersPolicy(model, int(str(tokenizer.pad_token_id)), chat.end_ids)
     prompts = [tuple(chat.render(instance.messages, instance.tools)) for instance in steps.instances]
     found: dict[str, Failure] = {}
     for draw in range(100):

@@ -14,7 +14,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from fission_grpo.rollout.cpu import configure_cpu
 
@@ -99,8 +99,9 @@ def evaluate_policy(model: str, tasks: Any, samples: int, seed: int = 0, keep_tr
     from fission_grpo.environments.bfcl import BFCLEnvironment
     from fission_grpo.evaluation.evaluate import evaluate
     from fission_grpo.rollout.episode import EpisodeLimits
+    from fission_grpo.rollout.transformers_policy import load_policy
 
-    policy, chat = load(model)
+    policy, chat = load_policy(model)
     limits = EpisodeLimits(steps_per_turn=8, context_tokens=768)
     return evaluate(
         policy,
@@ -115,17 +116,6 @@ def evaluate_policy(model: str, tasks: Any, samples: int, seed: int = 0, keep_tr
     )
 
 
-def load(model: str) -> tuple[Any, Any]:
-    """Policy and chat format of a model."""
-    from fission_grpo.chat.template import ChatFormat
-    from fission_grpo.rollout.loading import load_policy_model
-    from fission_grpo.rollout.transformers_policy import TransformersPolicy
-
-    loaded, tokenizer = load_policy_model(model)
-    chat = ChatFormat(tokenizer)
-    return TransformersPolicy(loaded, cast(int, tokenizer.pad_token_id), chat.end_ids), chat
-
-
 def one(arm: str, seed: int, budget: int) -> None:
     """Trains and evaluates one arm with one seed; what is finished already is kept."""
     from fission_grpo.environments.bfcl import BFCLEnvironment
@@ -134,6 +124,7 @@ def one(arm: str, seed: int, budget: int) -> None:
     from fission_grpo.evaluation.records import save_records
     from fission_grpo.recipe import load_recipe
     from fission_grpo.rollout.episode import EpisodeLimits
+    from fission_grpo.rollout.transformers_policy import load_policy
     from fission_grpo.tasks.task import load_tasks
 
     run = RUNS / f"{arm}-{seed}"
@@ -144,7 +135,7 @@ def one(arm: str, seed: int, budget: int) -> None:
         train(recipe, run, token_budget=budget)
     model = "bundled" if arm == "start" else str(run / "model")
     played = evaluate_policy(model, load_tasks(DATA / "test.jsonl"), samples=4, seed=seed)
-    policy, chat = load(model)
+    policy, chat = load_policy(model)
     limits = EpisodeLimits(steps_per_turn=8, context_tokens=768)
     probed = continue_probe(
         policy,

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from fission_grpo.environments.registry import make_environment
 from fission_grpo.evaluation.evaluate import EvaluationResult, Progress, evaluate
@@ -21,16 +20,10 @@ def evaluate_model(model: str, tasks: Sequence[Task], recipe: Recipe, progress: 
     Raises:
         UserError: no such model, or it has no chat template.
     """
-    from fission_grpo.chat.template import ChatFormat
-    from fission_grpo.rollout.loading import load_policy_model
-    from fission_grpo.rollout.transformers_policy import TransformersPolicy
+    from fission_grpo.rollout.transformers_policy import load_policy
 
-    loaded, tokenizer = load_policy_model(model)
-    chat = ChatFormat(tokenizer)
-    pad_id = cast(int, tokenizer.pad_token_id)  # `load_policy_model` sees to it that there is one
     return evaluate(
-        TransformersPolicy(loaded, pad_id, chat.end_ids),
-        chat,
+        *load_policy(model),
         tasks,
         lambda _: make_environment(recipe.environment),
         samples=recipe.evaluation.samples,

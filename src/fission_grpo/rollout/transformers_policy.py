@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
+from fission_grpo.chat.template import ChatFormat
 from fission_grpo.rollout.cache import Prefix, PrefixStore, is_buffered, load_prefixes, new_cache, take_prefix
+from fission_grpo.rollout.loading import load_policy_model
 from fission_grpo.rollout.policy import Sampling
 from fission_grpo.rollout.sampler import sample_tokens
 from fission_grpo.types import Completion, StopReason
@@ -212,3 +214,15 @@ class TransformersPolicy:
             row = batch.rows[place]
             columns_T = batch.mask_BC[place].nonzero()[:, 0]
             store.add(take_prefix(batch.cache, place, (*row.prompt, *row.ids[:-1]), columns_T))
+
+
+def load_policy(name: str) -> tuple[TransformersPolicy, ChatFormat]:
+    """A policy by its name or folder, on the CPU, and its chat format.
+
+    Raises:
+        UserError: see `load_policy_model`.
+    """
+    model, tokenizer = load_policy_model(name)
+    chat = ChatFormat(tokenizer)
+    pad_id = cast(int, tokenizer.pad_token_id)  # `load_policy_model` sees to it that there is one
+    return TransformersPolicy(model, pad_id, chat.end_ids), chat

@@ -8,9 +8,8 @@ from typing import Any, cast
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.recipe import Recipe
 from fission_grpo.rollout.devices import usable_device
-from fission_grpo.rollout.loading import load_policy_model
 from fission_grpo.rollout.policy import Sampling
-from fission_grpo.rollout.transformers_policy import TransformersPolicy
+from fission_grpo.rollout.transformers_policy import TransformersPolicy, load_policy
 from fission_grpo.tasks.task import Split
 from fission_grpo.training.episode import EpisodeTasks
 from fission_grpo.training.runs import granularity_of, tasks_of
@@ -52,10 +51,8 @@ def open_playground(recipe: Recipe, split: Split, model: str | None = None) -> P
     quieten()
     tasks = tasks_of(recipe.tasks.train if split == "train" else recipe.tasks.test, split, recipe.environment)
     name = model or recipe.model
-    network, tokenizer = load_policy_model(name)
-    cast(Any, network).to(usable_device(None, "device"))
-    chat = ChatFormat(tokenizer)
-    policy = TransformersPolicy(network, cast(int, tokenizer.pad_token_id), chat.end_ids)
+    policy, chat = load_policy(name)
+    cast(Any, policy.model).to(usable_device(None, "device"))
     return Playground(name, policy, chat, granularity_of(recipe, tasks, chat), recipe)
 
 
