@@ -42,13 +42,14 @@ class Stateful(Protocol):
 
 
 @runtime_checkable
-class Weighted(Protocol):
-    """A simulator that is a model in this process: its tokens count beside the policy's, by size (METHOD 8.2).
-
-    Attributes:
-        tokens: processed so far, by what was done with them.
-        parameters: its size.
-    """
+class Metered(Protocol):
+    """A simulator that counts the tokens it takes: `tokens`, so far, by what was done with them."""
 
     tokens: Counter[str]
+
+
+@runtime_checkable
+class Weighted(Metered, Protocol):
+    """A simulator that is a model in this process: its tokens count beside the policy's, by its size (METHOD 8.2)."""
+
     parameters: int

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fission_grpo.simulators.base import Regenerating, Simulator, Stateful, Weighted
+from fission_grpo.simulators.base import Metered, Regenerating, Simulator, Stateful, Weighted
 from fission_grpo.simulators.rules import HINTS, PROBLEMS
 from fission_grpo.types import Failure, FailureKind, Feedback
 
@@ -39,7 +39,7 @@ class CorruptedSimulator:
     @property
     def tokens(self) -> Counter[str]:
         """Those of the simulator behind it."""
-        return self.simulator.tokens if isinstance(self.simulator, Weighted) else Counter()
+        return self.simulator.tokens if isinstance(self.simulator, Metered) else Counter()
 
     @property
     def parameters(self) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.recipe import AlignmentSection
-from fission_grpo.simulators.base import Simulator
+from fission_grpo.simulators.base import Metered, Simulator
 from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.simulators.environment import EnvironmentSimulator
 from fission_grpo.simulators.fixed import FixedSimulator
@@ -96,7 +96,7 @@ class AlignmentMonitor:
             "fallback": [self._replaced, self._asked],
             "recovery": {kind: list(counts) for kind, counts in sorted(self._recovered.items())},
             "warn_below": self._settings.warn_below,
-            "tokens": dict(getattr(self.simulator, "tokens", {})),
+            "tokens": dict(self.simulator.tokens) if isinstance(self.simulator, Metered) else {},
             "seconds": round(time.perf_counter() - started, 3),
         }
         self._append(record)
