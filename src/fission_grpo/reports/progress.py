@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-NARROW = 110
+NARROW = 120
 """Columns below which the table would be cut."""
 WINDOW = 5
 """Updates that a shown value is averaged over: a single update has too few rows to be read."""
@@ -120,13 +120,13 @@ class ProgressDisplay:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
         table.add_column("")
         table.add_column("step", justify="right")
-        table.add_column("", width=24)
+        table.add_column("", width=16)
         for title in COLUMNS.values():
             table.add_column(title, justify="right")
         table.add_column("feedback from")
         table.add_column("left", justify="right")
         for label, run in self._runs.items():
-            bar = ProgressBar(total=run.total, completed=run.step, width=24)
+            bar = ProgressBar(total=run.total, completed=run.step, width=16)
             values = [_number(name, run.mean(name)) for name in COLUMNS]
             table.add_row(label, run.progress(), bar, *values, run.feedback() or "-", run.remaining())
         return table
