@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from time import monotonic
@@ -297,13 +297,29 @@ def test_inside_a_running_loop() -> None:
         assert asyncio.run(cell(endpoint))[0].source == "endpoint"
 
 
+@pytest.fixture
+def interruptible() -> Generator[None]:
+    """Ctrl-C as in a terminal: a process that a script started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_ends_the_wait_and_what_is_under_way() -> None:
     with faulty_endpoint([late(0.5, BUSY)]) as endpoint:
         asked = simulator(endpoint.url, timeout=60.0, retries=9)
-        threading.Timer(0.25, os.kill, [os.getpid(), signal.SIGINT]).start()
-        started = monotonic()
+        interrupted: list[float] = []
+
+        def interrupt_the_first_request() -> None:
+            while not endpoint.requests:
+                threading.Event().wait(0.01)
+            interrupted.append(monotonic())
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt_the_first_request, daemon=True).start()
         with pytest.raises(KeyboardInterrupt):
             asked.diagnose([failure()])
-        assert monotonic() - started < 2.0
+        assert monotonic() - interrupted[0] < 2.0
         threading.Event().wait(2.0)
         assert len(endpoint.requests) == 1
