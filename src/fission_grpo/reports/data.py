@@ -11,6 +11,7 @@ from fission_grpo.errors import UserError
 from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.evaluation.records import EpisodeRecord, load_records, pool_failures, pool_metrics
 from fission_grpo.recipe import Recipe, load_recipe
+from fission_grpo.recipe.methods import METHODS
 from fission_grpo.reports.alignment import Alignment, alignment_of
 from fission_grpo.training.run_folder import ALIGNMENT_LOG
 
@@ -18,7 +19,6 @@ EVALUATION_FILE = "evaluation.jsonl"
 """In a run folder: the episodes of the trained policy on held-out tasks."""
 START_FILE = "evaluation_start.jsonl"
 """In a run folder: the same for the policy that the run started from."""
-METHOD_TITLES = {"fission": "Fission-GRPO", "grpo": "GRPO"}
 START_TITLE = "Start"
 
 
@@ -100,7 +100,7 @@ def _load_run(path: Path) -> Run:
     if not recipe_file.is_file():
         raise UserError(f"run {path}: no run folder, it has no recipe.yaml; `fission train RECIPE --run {path}` makes one")
     recipe = load_recipe(recipe_file)
-    label = METHOD_TITLES[recipe.method]
+    label = METHODS[recipe.method].title
     versions = path / "versions.json"
     return Run(
         label=label,

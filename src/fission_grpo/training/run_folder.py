@@ -3,7 +3,7 @@
     recipe.yaml           as resolved, every default written out
     versions.json         of this package and of what it stands on
     metrics.jsonl         one line an update
-    trajectories/         fission_groups.jsonl: one line a recovery group
+    trajectories/         exploration_groups.jsonl and fission_groups.jsonl: one line a group
     alignment.jsonl       one line a measurement of the simulator, and one a refresh
     checkpoint-*/         whole once `COMPLETE` is in it
     model/                the trained policy
@@ -22,7 +22,8 @@ from fission_grpo.errors import UserError
 from fission_grpo.recipe import Recipe, dump_recipe, load_recipe
 
 ALIGNMENT_LOG = "alignment.jsonl"
-LOGS = ("metrics.jsonl", "trajectories/fission_groups.jsonl", ALIGNMENT_LOG)
+GROUP_LOGS = {"exploration": "trajectories/exploration_groups.jsonl", "recovery": "trajectories/fission_groups.jsonl"}
+LOGS = ("metrics.jsonl", *GROUP_LOGS.values(), ALIGNMENT_LOG)
 _PACKAGES = ("fission-grpo", "torch", "transformers", "trl", "accelerate", "peft", "datasets", "bfcl-eval")
 
 
