@@ -14,6 +14,7 @@ MethodName = Literal[
     "reflection",
     "static_errors",
     "self_correction",
+    "demonstrations",
     "fission",
 ]
 
@@ -46,6 +47,7 @@ METHODS: dict[MethodName, MethodInfo] = {
     "reflection": MethodInfo("Reflect and retry", recovers=True, granularities=("step",)),
     "static_errors": MethodInfo("Static error data", recovers=True),
     "self_correction": MethodInfo("SFT on self-corrections", recovers=True),
+    "demonstrations": MethodInfo("SFT on references", granularities=("step",), needs_all_groups=True),
     "fission": MethodInfo("Fission-GRPO", recovers=True),
 }
 """Every method by its name in a recipe, in the order of tables."""

@@ -176,6 +176,10 @@ class StepTasks:
         scored = self._score_rows([completion.ids for completion in completions], columns, update=0)
         return [score is not None and score.outcome for score in scored]
 
+    def demonstration(self, row: dict[str, Any]) -> str:
+        """The reference message of a row: its calls, or the words that end a turn."""
+        return render_calls(self.instances[row["instance"]].reference) or CLOSING_TEXT
+
     def trace(self, rollout: Rollout) -> Trace:
         """What a rollout called, beside the reference."""
         instance = self.instances[rollout.row["instance"]]

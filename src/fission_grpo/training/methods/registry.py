@@ -7,6 +7,7 @@ from fission_grpo.recipe.methods import MethodName
 from fission_grpo.training.episode import EpisodeTasks
 from fission_grpo.training.methods.base import Method
 from fission_grpo.training.methods.dapo import DAPO
+from fission_grpo.training.methods.demonstrations import Demonstrations
 from fission_grpo.training.methods.dr_grpo import DrGRPO
 from fission_grpo.training.methods.fission import FissionGRPO
 from fission_grpo.training.methods.grpo import GRPO
@@ -28,13 +29,20 @@ CLASSES: dict[MethodName, type[Method]] = {
     "matchtir": MatchTIR,
     "static_errors": StaticErrors,
     "self_correction": SelfCorrection,
+    "demonstrations": Demonstrations,
     "fission": FissionGRPO,
 }
 _MADE_OF_TASKS: dict[MethodName, Callable[[Recipe, Tasks], Method]] = {
     "ngrpo": lambda recipe, tasks: NGRPO(tasks.best_reward),
     "matchtir": lambda recipe, tasks: MatchTIR(tasks.trace),
+    "demonstrations": lambda recipe, tasks: Demonstrations(_steps(tasks).demonstration),
     "static_errors": lambda recipe, tasks: StaticErrors(tasks.sample, tasks.failure, recipe.fission.pool_capacity),
 }
+
+
+def _steps(tasks: Tasks) -> StepTasks:
+    assert isinstance(tasks, StepTasks)  # the recipe was checked
+    return tasks
 
 
 def make_method(recipe: Recipe, tasks: Tasks) -> Method:
