@@ -23,20 +23,22 @@ from fission_grpo.reports.definitions import CURVES, MetricDefinition
 from fission_grpo.reports.grids import Cell, Grid
 from fission_grpo.reports.pages import render_page
 
+_GROUPS = (COMPARED[:5], COMPARED[5:])
+"""Metrics that stand side by side in a table, as many as fit."""
+
 
 @dataclass(frozen=True)
 class ComparisonSection:
     """What `templates/comparison.html` shows, by the name `compared`.
 
     Attributes:
-        rates, differences: tables of arms and metrics.
+        grids: tables of arms and metrics: rates and differences, by group of metrics.
         forest, curves: SVGs.
         runs: the head of a table, and its rows as text.
     """
 
     command: str
-    rates: Grid
-    differences: Grid
+    grids: Sequence[Grid]
     forest: Markup
     curves: Markup
     run_heads: Sequence[str]
@@ -64,8 +66,7 @@ def comparison_section(table: ComparisonTable) -> ComparisonSection:
     compared = table.compared
     return ComparisonSection(
         command=compared.command,
-        rates=_rates(table),
-        differences=_differences(table),
+        grids=[grid for metrics in _GROUPS for grid in (_rates(table, metrics), _differences(table, metrics)) if grid.rows],
         forest=Markup(forest(table)),  # drawn by matplotlib, which escapes the text that it draws
         curves=Markup(curves_over_compute(compared)),
         run_heads=run_heads(table),
@@ -78,25 +79,28 @@ def comparison_section(table: ComparisonTable) -> ComparisonSection:
     )
 
 
-def _rates(table: ComparisonTable) -> Grid:
+def _rates(table: ComparisonTable, metrics: Sequence[MetricDefinition]) -> Grid:
     rows: list[tuple[str, list[Cell | None]]] = []
     for row in table.rows:
         cells: list[Cell | None] = []
-        for metric in COMPARED:
-            cell = row.cells[metric.key]
-            counts = f"{cell.ratio.numerator}/{cell.ratio.denominator}"
-            value = cell.ratio.value
-            shown = "–" if value is None else f"{value:.3f}"
-            cells.append(Cell(shown, counts, "", value, metric.better == "higher"))
+        for metric in metrics:
+            ratio = row.cells[metric.key].ratio
+            shown = "–" if ratio.value is None else f"{ratio.value:.3f}"
+            counts = f"{ratio.numerator}/{ratio.denominator}"
+            cells.append(Cell(shown, counts, "", ratio.value, metric.better == "higher"))
         rows.append((row.arm.name, cells))
-    return Grid("arm", [f"{metric.title} {metric.arrow}" for metric in COMPARED], rows)
+    return Grid("rates", _heads(metrics), rows)
 
 
-def _differences(table: ComparisonTable) -> Grid:
+def _differences(table: ComparisonTable, metrics: Sequence[MetricDefinition]) -> Grid:
     arms = list(dict.fromkeys((row.arm, row.baseline) for row in table.differences))
     found = {(row.arm, row.metric.key): row for row in table.differences}
-    rows = [(f"{arm} − {baseline}", [_cell(found[arm, metric.key]) for metric in COMPARED]) for arm, baseline in arms]
-    return Grid("difference", [f"{metric.title} {metric.arrow}" for metric in COMPARED], rows)
+    rows = [(f"{arm} − {baseline}", [_cell(found[arm, metric.key]) for metric in metrics]) for arm, baseline in arms]
+    return Grid("differences", _heads(metrics), rows)
+
+
+def _heads(metrics: Sequence[MetricDefinition]) -> list[str]:
+    return [f"{metric.title} {metric.arrow}" for metric in metrics]
 
 
 def _cell(row: DifferenceRow) -> Cell:

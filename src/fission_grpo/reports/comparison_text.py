@@ -155,7 +155,7 @@ def _rich_cell(row: ArmRow, metric: str, difference: DifferenceRow | None) -> st
     if difference is None or math.isnan(difference.difference.difference):
         return rate
     colour = ("green" if difference.is_better else "red") if difference.is_clear else "default"
-    return f"{rate} [{colour}]{signed(difference.difference.difference)}[/] [dim]p {p_text(difference.corrected)}[/]"
+    return f"{rate}\n[{colour}]{signed(difference.difference.difference)}[/] [dim]p {p_text(difference.corrected)}[/]"
 
 
 def _arm(row: ArmRow) -> dict[str, Any]:
