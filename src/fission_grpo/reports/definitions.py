@@ -23,7 +23,7 @@ class MetricDefinition:
     @property
     def meaning(self) -> str:
         """Numerator and denominator in words: what the function that counts them says of itself."""
-        return " ".join((MEASURES[self.key].__doc__ or "").split())
+        return PROBE_MEANINGS.get(self.key) or " ".join((MEASURES[self.key].__doc__ or "").split())
 
     @property
     def arrow(self) -> str:
@@ -40,6 +40,16 @@ METRICS = (
     MetricDefinition("repeat_rate", "repeats", better="lower"),
     MetricDefinition("error_rate", "errors", better="lower"),
 )
+
+PROBE = (
+    MetricDefinition("probe_recovery", "probe recovery"),
+    MetricDefinition("probe_repeat", "probe repeats", better="lower"),
+)
+"""Metrics of the continuations of a probe set (`evaluation.probe`)."""
+PROBE_MEANINGS = {
+    "probe_recovery": "Continuations of the probe set whose user turn ends right, of all.",
+    "probe_repeat": "Continuations of the probe set whose first message makes the failed call again and errs again, of all.",
+}
 
 CURVES = {
     "reward": "mean reward of the exploration rollouts",

@@ -45,8 +45,10 @@ class RunFolder:
                 f"run folder {path}: there is a run in it; `fission resume {path}` continues it, --run names another"
             )
         (path / "trajectories").mkdir(parents=True, exist_ok=True)
-        (path / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
         (path / "versions.json").write_text(json.dumps(_versions(), indent=1), encoding="utf-8")
+        draft = path / ".recipe.yaml.partial"  # whoever finds a recipe takes the run up again: it must be whole
+        draft.write_text(dump_recipe(recipe), encoding="utf-8")
+        draft.rename(path / "recipe.yaml")
         return cls(path)
 
     def recipe(self) -> Recipe:

@@ -77,10 +77,7 @@ def train(
         UserError: a mistake in the recipe, tasks, model or run folder; nothing was loaded or overwritten before it.
     """
     quieten()
-    check_recipe(recipe.model_dump(exclude_none=True), trainer_fields=trainer_fields())
-    resolve_model(recipe.model)
-    if recipe.recovers:
-        check_simulators(recipe.simulator, run)
+    check_trainable(recipe, run)
     newest = checkpoint.newest_complete(run) if resume else None
     tasks = tasks_of(recipe.tasks.train, "train", recipe.environment)
     args = trainer_config(recipe, run)
@@ -90,13 +87,29 @@ def train(
         folder.cut_back(checkpoint.load_state(newest)["logs"])
     else:
         folder.cut_back({})
+    spent = folder.tokens()
     if token_budget is not None:
-        trainer.add_callback(BudgetCallback(token_budget, spent=folder.tokens()))
-    if newest is not None and checkpoint.step_of(newest) >= args.max_steps > 0:
+        trainer.add_callback(BudgetCallback(token_budget, spent))
+    at_last_update = newest is not None and checkpoint.step_of(newest) >= args.max_steps > 0
+    past_budget = token_budget is not None and spent > token_budget
+    if newest is not None and (at_last_update or past_budget):
         trainer.load_weights(newest)  # killed between the last update and the end
     else:
         trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     trainer.save_model(str(run / "model"))
+
+
+def check_trainable(recipe: Recipe, run: Path) -> None:
+    """Checks what only the libraries know: the fields of TRL's config, the model, the simulators. Loads no weights.
+
+    Raises:
+        UserError: a mistake in the recipe.
+    """
+    check_recipe(recipe.model_dump(exclude_none=True), trainer_fields=trainer_fields())
+    resolve_model(recipe.model)
+    _method_settings(recipe)
+    if recipe.recovers:
+        check_simulators(recipe.simulator, run)
 
 
 def tasks_of(source: TaskSource, split: Split, environment: str) -> list[Task]:
