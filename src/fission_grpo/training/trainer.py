@@ -118,6 +118,7 @@ class FissionGRPOTrainer(GRPOTrainer):
         check_dataset(trl_arguments.get("train_dataset"), args)
         self.method = method or Method()
         self._sample = trl_arguments.get("rollout_func")
+        _check_sampling(self.method, self._sample, args)
         if self._sample is not None:
             trl_arguments["rollout_func"] = _generate
         super().__init__(model, reward_funcs, args=args, processing_class=processing_class, **trl_arguments)
@@ -465,6 +466,19 @@ def _chain(simulator: Simulator | Sequence[Simulator] | None) -> FallbackChain:
     if simulator is None:
         return FallbackChain([EnvironmentSimulator(), RulesSimulator()])
     return FallbackChain(simulator if isinstance(simulator, Sequence) else [simulator])
+
+
+def _check_sampling(method: Method, rollout_func: Any, args: FissionGRPOConfig) -> None:
+    """A method that samples in its own way goes through our `rollout_func`, and trains on what was not sampled at x."""
+    if type(method).generate is Method.generate:
+        return
+    name = type(method).__name__
+    if rollout_func is None:
+        raise UserError(
+            f"rollout_func: None found, a function is needed: method {name} samples more than TRL does by itself"
+        )
+    if args.use_vllm:
+        raise UserError(f"use_vllm: True found, False is allowed: method {name} trains tokens that were sampled elsewhere")
 
 
 def _generate(prompts: list[Any], trainer: Any) -> dict[str, Any]:

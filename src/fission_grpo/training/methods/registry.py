@@ -6,6 +6,7 @@ from fission_grpo.recipe import Recipe
 from fission_grpo.recipe.methods import MethodName
 from fission_grpo.training.episode import EpisodeTasks
 from fission_grpo.training.methods.base import Method
+from fission_grpo.training.methods.cleaner import Cleaner
 from fission_grpo.training.methods.dapo import DAPO
 from fission_grpo.training.methods.dr_grpo import DrGRPO
 from fission_grpo.training.methods.fission import FissionGRPO
@@ -26,6 +27,7 @@ CLASSES: dict[MethodName, type[Method]] = {
     "gspo": GSPO,
     "ngrpo": NGRPO,
     "matchtir": MatchTIR,
+    "cleaner": Cleaner,
     "static_errors": StaticErrors,
     "self_correction": SelfCorrection,
     "fission": FissionGRPO,
@@ -33,6 +35,7 @@ CLASSES: dict[MethodName, type[Method]] = {
 _MADE_OF_TASKS: dict[MethodName, Callable[[Recipe, Tasks], Method]] = {
     "ngrpo": lambda recipe, tasks: NGRPO(tasks.best_reward),
     "matchtir": lambda recipe, tasks: MatchTIR(tasks.trace),
+    "cleaner": lambda recipe, tasks: Cleaner(tasks.error if isinstance(tasks, StepTasks) else None),
     "static_errors": lambda recipe, tasks: StaticErrors(tasks.sample, tasks.failure, recipe.fission.pool_capacity),
 }
 
