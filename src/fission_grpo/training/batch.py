@@ -18,6 +18,8 @@ class Batch:
         contexts: the context of every row for recoveries, else None.
         messages, tools: x of every exploration row as chat messages, and what it offers.
         masks: of every completion, 1 where a token is the policy's.
+        answers: the message of every row that is judged, where completions hold more than that.
+        copied: of every row, whether its completion was sampled in another row.
         signal: of every group over all ranks, whether its outcomes differ.
     """
 
@@ -32,6 +34,8 @@ class Batch:
     rewards: list[float | None] = field(default_factory=list["float | None"])
     outcomes: list[bool] = field(default_factory=list[bool])
     trajectories: list[Trajectory] | None = None
+    answers: list[list[int]] = field(default_factory=list[list[int]])
+    copied: list[bool] = field(default_factory=list[bool])
     signal: list[bool] = field(default_factory=list[bool])
 
     @property

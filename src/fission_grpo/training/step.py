@@ -28,7 +28,7 @@ from fission_grpo.rollout.episode import NOT_EXECUTED
 from fission_grpo.rollout.policy import Policy, Sampling
 from fission_grpo.tasks.task import Task
 from fission_grpo.training.generation import generate_messages
-from fission_grpo.training.rollouts import CONTEXT_COLUMN, Rollout, Trace
+from fission_grpo.training.rollouts import ANSWER_COLUMN, CONTEXT_COLUMN, Rollout, Trace
 from fission_grpo.types import (
     CorrectiveContext,
     Failure,
@@ -235,8 +235,9 @@ class StepTasks:
     def _score_rows(
         self, completion_ids: Sequence[Sequence[int]], columns: dict[str, Any], update: int
     ) -> list[RewardBreakdown | None]:
+        answers = columns.get(ANSWER_COLUMN, completion_ids)
         scored: list[RewardBreakdown | None] = []
-        for ids, index, context in zip(completion_ids, columns["instance"], columns[CONTEXT_COLUMN], strict=True):
+        for ids, index, context in zip(answers, columns["instance"], columns[CONTEXT_COLUMN], strict=True):
             parsed = parse_message(self._chat.decode(ids))
             try:
                 scored.append(self.score(self.instances[index], context, parsed, len(ids), update))

@@ -14,6 +14,7 @@ from fission_grpo.training.methods.grpo import GRPO
 from fission_grpo.training.methods.gspo import GSPO
 from fission_grpo.training.methods.matchtir import MatchTIR
 from fission_grpo.training.methods.ngrpo import NGRPO
+from fission_grpo.training.methods.reflection import Reflection
 from fission_grpo.training.methods.self_correction import SelfCorrection
 from fission_grpo.training.methods.static_errors import StaticErrors
 from fission_grpo.training.step import StepTasks
@@ -28,6 +29,7 @@ CLASSES: dict[MethodName, type[Method]] = {
     "ngrpo": NGRPO,
     "matchtir": MatchTIR,
     "cleaner": Cleaner,
+    "reflection": Reflection,
     "static_errors": StaticErrors,
     "self_correction": SelfCorrection,
     "fission": FissionGRPO,
