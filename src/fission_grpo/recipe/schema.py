@@ -381,8 +381,8 @@ class Recipe(Section):
         fission = self.fission
         if fission.recovery_generations % 2 or fission.recovery_generations < 4:
             raise ValueError(
-                f"`fission.recovery_generations` = {fission.recovery_generations} does not fit `method` = {self.method}, where "
-                "each second attempt takes two rows; even numbers from 4 are allowed"
+                f"`fission.recovery_generations` = {fission.recovery_generations} does not fit `method` = {self.method}, "
+                "where each second attempt takes two rows; even numbers from 4 are allowed"
             )
         if fission.recovery_context == "prompt":
             raise ValueError(

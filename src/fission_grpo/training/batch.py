@@ -15,6 +15,7 @@ class Batch:
     Attributes:
         rows: local dataset rows, one a rollout, in TRL's order.
         group_size: rollouts of one prompt: G, or G' for recoveries.
+        round: how many batches of exploration were sampled in this update before it.
         contexts: the context of every row for recoveries, else None.
         messages, tools: x of every exploration row as chat messages, and what it offers.
         masks: of every completion, 1 where a token is the policy's.
@@ -25,6 +26,7 @@ class Batch:
 
     rows: list[Row]
     group_size: int
+    round: int = 0
     contexts: list[CorrectiveContext] | None = None
     messages: list[list[Message]] = field(default_factory=list[list[Message]])
     tools: list[list[Tool]] = field(default_factory=list[list[Tool]])
