@@ -40,7 +40,7 @@ def compare(
     with interruptible(console, f"`{command}` continues"):
         for arm in plan.arms:
             console.print(escape(arm.describe()), highlight=False)
-        console.print(f"{plan.budget:,} tokens a run, {seeds} seeds. Folder: {folder}", highlight=False, soft_wrap=True)
+        console.print(f"{plan.budget:,} tokens a run; seeds: {seeds}. Folder: {folder}", highlight=False, soft_wrap=True)
         outcome = run_comparison(
             plan,
             folder,
