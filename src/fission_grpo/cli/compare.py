@@ -26,6 +26,9 @@ def compare(
 
     Example: fission compare recipes/compare_small.yaml --seeds 2 --fast
     """
+    from fission_grpo.rollout.cpu import configure_cpu
+
+    configure_cpu(threads=1)  # of this process, before numpy is imported: the workers have the cores
     from fission_grpo.comparison.plan import load_plan
     from fission_grpo.comparison.run import run_comparison
     from fission_grpo.reports.comparison_progress import QueueDisplay
