@@ -1,6 +1,7 @@
 """Shuffled feedback: never the failure's own where there is another, and the same after a resume."""
 
 import pickle
+from collections.abc import Sequence
 from dataclasses import replace
 
 from failing import Letters, failure
@@ -19,7 +20,7 @@ class Telling:
 
     name = "telling"
 
-    def diagnose(self, failures: list[Failure]) -> list[Feedback]:
+    def diagnose(self, failures: Sequence[Failure]) -> list[Feedback]:
         return [feedback_on(each) for each in failures]
 
 
