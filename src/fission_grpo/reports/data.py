@@ -126,7 +126,9 @@ def read_groups(path: Path, rollouts: str, most: int = MOST_TRAJECTORIES) -> Gro
     """
     kept: deque[dict[str, Any]] = deque()
     first = total = size = 0
-    for record in _records(path):
+    for number, record in enumerate(_records(path), start=1):
+        if not isinstance(record.get(rollouts), list):
+            raise UserError(f"log {path}, line {number}: no group, it has no list `{rollouts}`")
         kept.append(record)
         total, size = total + len(record[rollouts]), size + len(record[rollouts])
         while size > most and len(kept) > 1:

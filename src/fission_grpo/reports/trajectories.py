@@ -1,7 +1,7 @@
 """The trajectories of some runs, packed into a page: `templates/browser.js` unpacks, searches and shows them.
 
-The JSON inside is gzipped and written in base64: small, and without a character that means anything to HTML. Texts stand once
-each, in `texts`, and are named by their place; many rollouts say the same, and all rollouts of a group answer one dialogue.
+The JSON inside is gzipped and written in base64: small, and without a character that means anything to HTML. Texts stand
+once each, in `texts`, and are named by their place: many rollouts say the same, and those of a group answer one dialogue.
 
 texts     [str]
 runs      [{label, colour}]
@@ -146,7 +146,7 @@ def _failure_and_feedback(record: Mapping[str, Any], texts: _Texts) -> dict[str,
 
 
 def _rollout(rollout: Mapping[str, Any], texts: _Texts) -> dict[str, Any]:
-    segments = rollout["segments"] if "segments" in rollout else [[rollout["text"], True]]
+    segments: list[tuple[str, bool]] = rollout["segments"] if "segments" in rollout else [(rollout["text"], True)]
     advantage, failure = rollout["advantage"], rollout.get("failure")
     return {
         "segments": [[texts.place(text), int(trained)] for text, trained in segments],

@@ -7,6 +7,7 @@
   const PAUSE = 70; // milliseconds without a key before a search begins
   const TAIL = 4; // messages of a dialogue that are shown at once; earlier ones are folded away
   const LONG = 400; // characters of a rollout that need a wide column
+  const MOST_LINKS = 3; // back from recoveries to rollouts that failed in the same words
   const STRONG = 2; // an advantage of this size has the full colour
 
   const at = (name) => document.getElementById(`browser-${name}`);
@@ -55,6 +56,8 @@
     return items;
   };
 
+  // Rollouts that say the same in the same place share a key, and one of them is fissioned for all: a group of recoveries may
+  // have several origins, the nearest update first.
   const linkFailures = (groups) => {
     const recoveries = new Map();
     for (const group of groups.filter((each) => each.recovery && each.key)) {
@@ -63,9 +66,9 @@
     }
     for (const group of groups.filter((each) => !each.recovery))
       for (const item of group.items) {
-        const led = (item.rollout.failure && recoveries.get(`${group.run} ${item.rollout.failure.key}`)) ?? [];
+        const led = ((item.failure && recoveries.get(`${group.run} ${item.failure.key}`)) ?? []).filter((each) => each.step >= group.step);
         item.links = led.map((each) => each.items[0]);
-        for (const each of led) each.items.forEach((recovery) => recovery.links.unshift(item)); // the newest in front
+        for (const each of led) each.items.forEach((recovery) => recovery.links.push(item));
       }
   };
 
@@ -207,13 +210,15 @@
     return text;
   };
 
-  const link = (from, to) => {
+  const link = (to) => {
     const rights = to.group.items.filter((item) => item.outcome === "right").length;
     const words = to.group.recovery
       ? `→ its recoveries: update ${to.group.step}, ${rights} of ${to.group.items.length} right`
       : `← the rollout that failed: update ${to.group.step}, ${to.place + 1} of ${to.group.items.length}`;
     return make("button", { type: "button", class: "link", onclick: () => open(to) }, words);
   };
+
+  const links = (item) => (item.links.length ? [make("div", { class: "links" }, ...item.links.slice(0, MOST_LINKS).map(link))] : []);
 
   const sibling = (item) => {
     const { rollout, group } = item;
@@ -230,7 +235,7 @@
         make("span", {}, `advantage ${advantage}`),
         failure && make("span", {}, `${spaced(failure.kind)}${failure.error_kind ? ` (${spaced(failure.error_kind)})` : ""}${turn}`),
       ),
-      ...(group.recovery ? [] : item.links.map((to) => link(item, to))),
+      ...(group.recovery ? [] : links(item)),
     );
   };
 
@@ -245,7 +250,7 @@
       make("button", { type: "button", id: "browser-back", onclick: leave }, "Back to the list"),
       make("h3", {}, dot(group), group.task),
       make("p", { class: "soft" }, facts.join(" · ")),
-      ...(group.recovery ? selected.links.map((to) => link(selected, to)) : []),
+      ...(group.recovery ? links(selected) : []),
       ...dialogue(group),
       ...(group.failed ? failedMessage(group) : []),
       make("h4", {}, `${group.recovery ? "recoveries" : "rollouts"}: ${rights} of ${group.items.length} right`),
@@ -315,7 +320,12 @@
 
   // ---- the address holds what is searched, filtered and selected
 
+  let pending = 0;
   const remember = () => {
+    clearTimeout(pending); // browsers limit how often an address may change
+    pending = setTimeout(write, PAUSE);
+  };
+  const write = () => {
     const state = new URLSearchParams([...new FormData(filters)].filter(([, value]) => value));
     if (selected) state.set("at", selected.id);
     history.replaceState(null, "", `#${state}`);
