@@ -135,7 +135,7 @@ def curve_sections(runs: Sequence[Run]) -> list[Curves]:
         ),
         Curves(
             "Groups without signal",
-            "Share of the groups whose outcomes agree. Rewards may still differ in them, unless `signal_filter` drops them.",
+            "Share of the groups whose outcomes agree. Their rewards may still differ; where a signal filter holds, nothing of them is trained.",
             Markup(signal_curves(runs)),
             SIGNAL_CURVES,
         ),

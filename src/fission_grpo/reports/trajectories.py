@@ -140,7 +140,7 @@ def _failure_and_feedback(record: Mapping[str, Any], texts: _Texts) -> dict[str,
             "text": texts.place(feedback["text"]),
             "source": visible(feedback["source"]),
             "level": int(feedback["level"]),
-            "replaced": feedback.get("replaced"),
+            "replaced": visible(feedback.get("replaced") or ""),
         },
     }
 

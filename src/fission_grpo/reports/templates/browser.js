@@ -27,7 +27,6 @@
     return element;
   };
   const spaced = (name) => name.replaceAll("_", " ");
-  const plural = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
 
   // ---- data
 
@@ -122,7 +121,7 @@
     const tests = testsOf(new FormData(filters));
     shown = items.filter((item) => tests.every((test) => test(item)));
     rows.style.height = `${shown.length * ROW}px`;
-    count.textContent = `${shown.length.toLocaleString("en")} of ${plural(items.length, "trajectory").replace("ys", "ies")}`;
+    count.textContent = `${shown.length.toLocaleString("en")} of ${items.length.toLocaleString("en")} trajectories`;
     list.scrollTop = Math.max(0, shown.indexOf(selected)) * ROW;
     draw();
     remember();
@@ -177,7 +176,7 @@
   const dialogue = (group) => {
     const said = group.dialogue.map(([role, text]) => (role === "system" ? folded("system message", [message(role, text)]) : message(role, text)));
     const early = said.slice(0, -TAIL);
-    return early.length > 1 ? [folded(plural(early.length, "earlier message"), early), ...said.slice(-TAIL)] : said;
+    return early.length > 1 ? [folded(`${early.length} earlier messages`, early), ...said.slice(-TAIL)] : said;
   };
   const folded = (title, inside) => make("details", {}, make("summary", {}, title), ...inside);
 
@@ -187,7 +186,7 @@
     message(`feedback (${feedback.source}, level ${feedback.level}${feedback.replaced ? `, in place of ${feedback.replaced}` : ""})`, feedback.text, "feedback"),
   ];
 
-  const signed = (number) => (number === null ? "none" : `${number < 0 ? "−" : "+"}${Math.abs(number).toFixed(2)}`);
+  const signed = (number) => (number === null ? "none" : `${number < 0 ? "−" : number > 0 ? "+" : ""}${Math.abs(number).toFixed(2)}`);
 
   // Trained parts by the sign and size of their advantage, each its own where there is one a message; others plain.
   const completion = (rollout) => {
