@@ -135,7 +135,7 @@ def curve_sections(runs: Sequence[Run]) -> list[Curves]:
         ),
         Curves(
             "Groups without signal",
-            "Share of the groups whose outcomes agree. Their rewards may still differ; where a signal filter holds, nothing of them is trained.",
+            "Share of the groups whose outcomes all agree. Where the signal filter is on, nothing of them is trained.",
             Markup(signal_curves(runs)),
             SIGNAL_CURVES,
         ),

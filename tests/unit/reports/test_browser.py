@@ -78,7 +78,14 @@ def current_sibling(page: Page) -> str:
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("book-FLIGHT", 8), ("older line", 7), ("runtime error", 25), ("last may GRPO", 24 + 40), ("flight older", 0), ("  ", ALL)],
+    [
+        ("book-FLIGHT", 8),
+        ("older line", 7),
+        ("runtime error", 25),
+        ("last may GRPO", 24 + 40),
+        ("flight older", 0),
+        ("  ", ALL),
+    ],
 )
 def test_search_narrows_to_task_kind_run_and_text(page: Page, text: str, found: int) -> None:
     page.fill("#browser [name=q]", text)
