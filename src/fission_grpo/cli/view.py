@@ -21,9 +21,9 @@ def view(
     if not (run / "recipe.yaml").is_file():
         raise UserError(f"run {run}: no run folder, it has no recipe.yaml; `fission train RECIPE --run {run}` makes one")
     console = Console()
-    with LiveServer(LivePage(run), port) as server:
-        console.print(f"{run}: {server.url}  (Ctrl-C ends it)", highlight=False, soft_wrap=True)
-        try:
+    try:
+        with LiveServer(LivePage(run), port) as server:
+            console.print(f"{run}: {server.url}  (Ctrl-C ends it)", highlight=False, soft_wrap=True)
             server.serve_forever()
-        except KeyboardInterrupt:
-            console.print("\nstopped")
+    except KeyboardInterrupt:
+        console.print("\nstopped")

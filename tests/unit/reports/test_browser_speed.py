@@ -15,7 +15,9 @@ from fission_grpo.reports.html import run_report, write_report
 
 GROUPS = 650
 """Of each kind, with eight trajectories: 10,400 are logged, and 10,000 shown."""
-WORDS = [f"{first}{second}" for first in "ba ke lo mi nu ra so ti vu ze".split() for second in "dan fel gor his jum".split()]
+WORDS = [
+    f"{first}{second}" for first in ("ba", "ke", "lo", "mi", "nu", "ra", "so") for second in ("dan", "fel", "gor", "his")
+]
 MEASURE = """
 globalThis.times = [];
 let pressed = 0;

@@ -19,6 +19,7 @@ from sample_runs import update_metrics, write_run
 
 from fission_grpo.errors import UserError
 from fission_grpo.reports import live
+from fission_grpo.reports.html import Report
 from fission_grpo.reports.live import LivePage, LiveServer
 
 
@@ -100,7 +101,12 @@ def test_without_a_host_it_gets_nothing(run: Path) -> None:
 
 def test_a_page_is_made_once_for_each_state_of_the_logs(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    monkeypatch.setattr(live, "render_report", lambda *_, **__: made.append(1) or "page")
+
+    def render(report: Report, *, live: str) -> str:
+        made.append(1)
+        return live
+
+    monkeypatch.setattr(live, "render_report", render)
     page = LivePage(run)
     before = page.version()
     threads = [threading.Thread(target=page.html) for _ in range(8)]
@@ -124,9 +130,8 @@ def test_a_run_that_has_just_begun_waits(tmp_path: Path) -> None:
         status, page, _ = ask(server)
         assert status == 200
         assert "this page waits for the first" in page
-        append = (run / "metrics.jsonl").open("a")
-        with append:
-            append.write('ard": 1.0}\n')
+        with (run / "metrics.jsonl").open("a") as log:
+            log.write('ard": 1.0}\n')
         assert "this page waits" not in ask(server)[1]
 
 

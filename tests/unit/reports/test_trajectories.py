@@ -73,7 +73,7 @@ def test_a_long_log_is_read_without_being_kept(tmp_path: Path) -> None:
 def test_visible_text_commands_nothing_and_can_be_written(text: str) -> None:
     shown = visible(text)
     shown.encode()
-    assert not any(ord(each) < 32 and each not in "\t\n" or 0x7F <= ord(each) < 0xA0 for each in shown)
+    assert not any((ord(each) < 32 and each not in "\t\n") or 0x7F <= ord(each) < 0xA0 for each in shown)
     assert not set(shown) & {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
     assert visible(shown) == shown
 
