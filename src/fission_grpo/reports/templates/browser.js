@@ -360,5 +360,9 @@
 
   const recalled = recall();
   filter();
-  if (recalled) select(recalled);
+  if (recalled) {
+    select(recalled);
+    list.focus({ preventScroll: true });
+    if (performance.getEntriesByType("navigation")[0].type !== "reload") panes.scrollIntoView(); // a reload keeps its place
+  }
 })();

@@ -8,14 +8,15 @@
   const button = document.getElementById("live-reload");
   const follow = document.getElementById("live-follow");
 
-  const isTyping = () => document.activeElement?.matches("input[type=search], input[type=number]");
+  // Whoever types, or reads a trajectory, is not interrupted.
+  const isBusy = () => document.activeElement?.matches("input[type=search], input[type=number], #browser-detail, #browser-detail *");
 
   const ask = async () => {
     try {
       const response = await fetch("version", { cache: "no-store" });
       const version = await response.text();
       if (response.ok && version !== bar.dataset.version) {
-        if (follow.checked && !isTyping()) return location.reload();
+        if (follow.checked && !isBusy()) return location.reload();
         status.textContent = "The run went on.";
         button.hidden = false;
       }
