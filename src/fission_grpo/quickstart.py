@@ -23,11 +23,12 @@ from fission_grpo.errors import UserError
 from fission_grpo.evaluation.records import EpisodeRecord, load_records, save_records
 from fission_grpo.recipe import Recipe, load_recipe
 from fission_grpo.recipe.loading import check_recipe
-from fission_grpo.reports.data import EVALUATION_FILE, METHOD_TITLES, START_FILE, Run, load_runs
+from fission_grpo.recipe.methods import METHODS, MethodName
+from fission_grpo.reports.data import EVALUATION_FILE, START_FILE, Run, load_runs
 from fission_grpo.reports.html import Report, run_report, write_report
 from fission_grpo.reports.progress import ProgressDisplay
 
-METHODS: tuple[Literal["grpo", "fission"], ...] = ("grpo", "fission")
+ARMS: tuple[MethodName, ...] = ("grpo", "fission")
 """The two arms, the baseline first: it is the left column, and what the difference is taken from."""
 _PATIENCE = 10.0
 """Seconds that a stopped worker has to leave by itself."""
@@ -55,7 +56,7 @@ FAST = Size(train_tasks=60, test_tasks=40, samples=1, updates=4)
 """Within one minute: shows that everything works, not that it learns."""
 
 
-def quickstart_recipe(method: str, size: Size, tasks: Path) -> Recipe:
+def quickstart_recipe(method: MethodName, size: Size, tasks: Path) -> Recipe:
     """`recipes/bfcl_quick.yaml` (and `bfcl_quick_grpo.yaml`) in the size of a quickstart, on tasks in a folder."""
     return check_recipe(
         {
@@ -83,13 +84,13 @@ def run_quickstart(out: Path, size: Size, say: Callable[[str], None], display: P
 
     Args:
         say: told what is being done.
-        display: shows the two methods, by the titles of `METHOD_TITLES`.
+        display: shows the two methods, by the titles of `METHODS`.
 
     Raises:
         UserError: the folder holds a quickstart of another size, or a worker failed.
         KeyboardInterrupt: after the workers have left.
     """
-    recipes = {method: quickstart_recipe(method, size, out / "tasks") for method in METHODS}
+    recipes: dict[MethodName, Recipe] = {method: quickstart_recipe(method, size, out / "tasks") for method in ARMS}
     for method, recipe in recipes.items():
         _check_same(out / method, recipe)
     _make_tasks(out / "tasks", size, say)
@@ -106,7 +107,7 @@ class _Job:
     """What one worker does: part `index` of the start policy's evaluation, then one method from beginning to end."""
 
     out: Path
-    method: str
+    method: MethodName
     recipe: Recipe
     index: int
 
@@ -128,7 +129,7 @@ class _Event:
     """What a worker tells: `note` what it is doing, `update` a line of metrics, `failed` one sentence."""
 
     kind: Literal["note", "update", "failed"]
-    method: str
+    method: MethodName
     content: Any
 
 
@@ -165,14 +166,14 @@ def _work_all(jobs: Sequence[_Job], say: Callable[[str], None], display: Progres
         for worker, job in zip(workers, jobs, strict=True):
             if worker.exitcode:
                 raise UserError(
-                    f"the worker of {METHOD_TITLES[job.method]} ended with status {worker.exitcode}; see {job.log}"
+                    f"the worker of {METHODS[job.method].title} ended with status {worker.exitcode}; see {job.log}"
                 )
     finally:
         _stop(workers)
 
 
 def _take(event: _Event, display: ProgressDisplay) -> None:
-    label = METHOD_TITLES[event.method]
+    label = METHODS[event.method].title
     if event.kind == "failed":
         raise UserError(event.content)
     if event.kind == "note":
@@ -208,7 +209,7 @@ def _work(job: _Job, events: "Queue[_Event]") -> None:
     except Exception as error:
         traceback.print_exc()
         events.put(
-            _Event("failed", job.method, f"{METHOD_TITLES[job.method]}: {type(error).__name__}: {error}; see {job.log}")
+            _Event("failed", job.method, f"{METHODS[job.method].title}: {type(error).__name__}: {error}; see {job.log}")
         )
 
 
@@ -226,7 +227,7 @@ def _run_job(job: _Job, events: "Queue[_Event]") -> None:
     tasks = load_tasks(job.out / "tasks" / "test.jsonl")
     if not job.start_part.exists():
         note("playing start")
-        evaluate_into(job.start_part, job.recipe.model, tasks[job.index :: len(METHODS)], job.recipe)
+        evaluate_into(job.start_part, job.recipe.model, tasks[job.index :: len(ARMS)], job.recipe)
     if not (job.run / "model" / "training_args.bin").exists():  # what the trainer writes last
         note("loading")
         train(job.recipe, job.run, resume=(job.run / "recipe.yaml").exists(), sinks=[update])
@@ -239,9 +240,9 @@ def _run_job(job: _Job, events: "Queue[_Event]") -> None:
 def _report(out: Path, size: Size) -> Report:
     parts = [load_records(part) for part in sorted((out / "start").glob("part-*.jsonl"))]
     start: list[EpisodeRecord] = sorted((record for part in parts for record in part), key=lambda each: each.task_id)
-    for method in METHODS:
+    for method in ARMS:
         save_records(start, out / method / START_FILE)
-    runs = load_runs([out / method for method in METHODS])
+    runs = load_runs([out / method for method in ARMS])
     return run_report(runs, "Fission-GRPO quickstart", _notes(runs, size))
 
 

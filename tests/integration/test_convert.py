@@ -99,7 +99,7 @@ def test_a_converted_file_is_trained_on_through_datasets(task_file: Path, tmp_pa
     trainer._tokenize_prompts = watched  # pyright: ignore[reportPrivateUsage]
     trainer.train()
     assert set(seen) <= expected
-    assert sum(log.get("exploration/outcome", 0) for log in trainer.state.log_history) > 0
+    assert sum(log.get("exploration/outcomes", 0) for log in trainer.state.log_history) > 0
     assert sum(log.get("fission/recoveries", 0) for log in trainer.state.log_history) > 0
 
 

@@ -67,7 +67,10 @@ def failure_of(steps: StepTasks, chat: ChatFormat, ids: list[int], instance: int
     messages, tools = steps.prompt({"instance": instance})
     prompt = chat.render(messages, tools)
     row = {"instance": instance}
-    return steps.failure(Rollout(row, tuple(prompt), tuple(ids), chat.decode(ids), reward=0.0, outcome=False, update=3))
+    mask = (1,) * len(ids)
+    return steps.failure(
+        Rollout(row, tuple(prompt), tuple(ids), mask, chat.decode(ids), reward=0.0, outcome=False, update=3)
+    )
 
 
 def context_of(chat: ChatFormat, failure: Failure) -> CorrectiveContext:
@@ -153,6 +156,7 @@ def episode_rollout(chat: ChatFormat, *texts: str) -> Rollout:
         row={"task": 0},
         prompt_ids=step.prompt_ids,
         completion_ids=step.completion.ids,
+        mask=(1,) * len(step.completion.ids),
         text=step.text,
         reward=float(trajectory.solved),
         outcome=trajectory.solved,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fission_grpo.quickstart import METHODS, Size, run_quickstart
+from fission_grpo.quickstart import ARMS, Size, run_quickstart
 from fission_grpo.reports.progress import ProgressDisplay
 
 
@@ -18,7 +18,7 @@ def test_both_methods_are_trained_evaluated_and_reported(tmp_path: Path) -> None
     assert [evaluation.label for evaluation in report.evaluations] == ["Start", "GRPO", "Fission-GRPO"]
     assert [evaluation.metrics["solved"].denominator for evaluation in report.evaluations] == [6, 6, 6]
     assert (tmp_path / "report.html").read_text(encoding="utf-8").count("<svg") == 2
-    rows = {method: _rows(tmp_path / method / "metrics.jsonl") for method in METHODS}
+    rows = {method: _rows(tmp_path / method / "metrics.jsonl") for method in ARMS}
     assert rows["fission"] == rows["grpo"] == [128.0, 128.0], "equal compute"
     finished = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
     run_quickstart(tmp_path, size, said.append, ProgressDisplay(labels))

@@ -83,6 +83,16 @@ def trainer_of(tmp_path: Path, dataset: Dataset | None = None, **arguments: Any)
     )
 
 
+def recoveries_into(groups: list[dict[str, Any]]) -> Any:
+    """A `record_group` that keeps recovery groups."""
+
+    def record(kind: str, group: dict[str, Any]) -> None:
+        if kind == "recovery":
+            groups.append(group)
+
+    return record
+
+
 def test_trl_still_has_what_is_wrapped():
     signatures = {name: list(inspect.signature(getattr(GRPOTrainer, name)).parameters) for name in WRAPPED}
     assert signatures == {
@@ -174,7 +184,7 @@ def test_siblings_can_get_different_verdicts(tmp_path: Path):
         recovering = columns[CONTEXT_COLUMN][0] is not None
         return [recovering and index % 2 == 0 for index in range(len(completion_ids))]
 
-    trainer = trainer_of(tmp_path, args={"max_steps": 3}, outcome_fn=alternating, record_group=groups.append)
+    trainer = trainer_of(tmp_path, args={"max_steps": 3}, outcome_fn=alternating, record_group=recoveries_into(groups))
     trainer.train()
     assert groups
     assert all([each["outcome"] for each in group["recoveries"]] == [True, False, True, False] for group in groups)
@@ -217,7 +227,7 @@ def test_success_threshold_decides_without_an_outcome_function(tmp_path: Path):
     arguments: dict[str, Any] = {
         "args": {"max_steps": 3, "success_threshold": 20.0},
         "outcome_fn": None,
-        "record_group": groups.append,
+        "record_group": recoveries_into(groups),
     }
     trainer_of(tmp_path, **arguments).train()
     assert groups
@@ -238,6 +248,8 @@ def test_plain_text_prompts_are_said(tmp_path: Path):
 def test_rows_without_a_reference_are_failures_by_their_reward(tmp_path: Path):
     """Nothing says what would have been right, so nothing may claim that no call was needed."""
     groups: list[dict[str, Any]] = []
-    trainer_of(tmp_path, rows().remove_columns("reference"), args={"max_steps": 2}, record_group=groups.append).train()
+    trainer_of(
+        tmp_path, rows().remove_columns("reference"), args={"max_steps": 2}, record_group=recoveries_into(groups)
+    ).train()
     assert groups
     assert "superfluous_call" not in {group["failure"]["kind"] for group in groups}

@@ -9,7 +9,8 @@ from typing import Any
 from fission_grpo.evaluation.records import EpisodeRecord, save_records
 from fission_grpo.recipe import dump_recipe
 from fission_grpo.recipe.loading import check_recipe
-from fission_grpo.reports.data import EVALUATION_FILE, EXPLORATION_LOG, RECOVERY_LOG, START_FILE, Evaluation
+from fission_grpo.reports.data import EVALUATION_FILE, START_FILE, Evaluation
+from fission_grpo.training.run_folder import GROUP_LOGS
 
 KINDS = ("runtime_error", "wrong_arguments", "malformed_call", "schema_violation", "missing_call", "repeated_failing_call")
 
@@ -217,9 +218,11 @@ def write_run(folder: Path, method: str = "fission", groups: int = 2, steps: int
     gain = 0.35 if method == "fission" else 0.2
     write_lines(folder / "metrics.jsonl", (update_metrics(step, rng, method, gain) for step in range(1, steps + 1)))
     keys = [f"{index:016x}" for index in range(groups)]
-    write_lines(folder / EXPLORATION_LOG, (exploration_group(index + 1, key=key) for index, key in enumerate(keys)))
+    write_lines(
+        folder / GROUP_LOGS["exploration"], (exploration_group(index + 1, key=key) for index, key in enumerate(keys))
+    )
     recoveries = [recovery_group(index + 2, key=key) for index, key in enumerate(keys)]
-    write_lines(folder / RECOVERY_LOG, recoveries if method == "fission" else [])
+    write_lines(folder / GROUP_LOGS["recovery"], recoveries if method == "fission" else [])
     save_records(evaluation("Start", 0.6, 0.1).records, folder / START_FILE)
     save_records(evaluation(method, 0.8, gain).records, folder / EVALUATION_FILE)
     return folder

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from fission_grpo.comparison.plan import load_plan
 from fission_grpo.recipe import load_recipe, load_simulator_recipe
 from fission_grpo.recipe.describe import render_reference
 
 ROOT = Path(__file__).parents[2]
 SIMULATOR_RECIPES = sorted((ROOT / "recipes").glob("simulator_*.yaml"))
-RECIPES = sorted(set((ROOT / "recipes").glob("*.yaml")) - set(SIMULATOR_RECIPES))
+COMPARISONS = sorted([*(ROOT / "recipes").glob("compare_*.yaml"), *(ROOT / "benchmarks").glob("*.yaml")])
+RECIPES = sorted(set((ROOT / "recipes").glob("*.yaml")) - {*SIMULATOR_RECIPES, *COMPARISONS})
 HEAVY = ("torch", "transformers", "trl", "datasets", "matplotlib")
 
 
@@ -42,7 +44,8 @@ def test_the_command_line_is_light() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["recipe", "quickstart", "tasks.generate", "simulators.registry", "fission", "rewards.composite"]
+    "module",
+    ["recipe", "quickstart", "comparison.run", "tasks.generate", "simulators.registry", "fission", "rewards.composite"],
 )
 def test_the_torch_free_parts_import_no_torch(module: str) -> None:
     assert "torch" not in heavy_after(f"import fission_grpo.{module}")
@@ -62,6 +65,14 @@ def test_every_recipe_loads(path: Path) -> None:
 @pytest.mark.parametrize("path", SIMULATOR_RECIPES, ids=[path.stem for path in SIMULATOR_RECIPES])
 def test_every_simulator_recipe_loads(path: Path) -> None:
     assert load_simulator_recipe(path).data == "simulator-data"
+
+
+@pytest.mark.parametrize("path", COMPARISONS, ids=[path.stem for path in COMPARISONS])
+def test_every_comparison_recipe_loads(path: Path) -> None:
+    plan = load_plan([path])
+    assert len(plan.arms) > 1
+    assert any(arm.recipe.method == "grpo" for arm in plan.arms)
+    assert sum(arm.baseline is None for arm in plan.arms) == len({arm.recipe.granularity for arm in plan.arms})
 
 
 def test_the_reference_page_of_recipes_is_up_to_date() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fission_grpo.errors import UserError
-from fission_grpo.quickstart import FAST, FULL, METHODS, quickstart_recipe, run_quickstart
+from fission_grpo.quickstart import ARMS, FAST, FULL, quickstart_recipe, run_quickstart
 from fission_grpo.recipe import dump_recipe, load_recipe
 from fission_grpo.reports.progress import ProgressDisplay
 
@@ -22,7 +22,7 @@ def test_it_trains_as_the_recipe_that_a_user_copies(method: str, name: str, tmp_
 
 
 def test_both_methods_get_equal_rows_and_updates(tmp_path: Path) -> None:
-    arms = [quickstart_recipe(method, FAST, tmp_path) for method in METHODS]
+    arms = [quickstart_recipe(method, FAST, tmp_path) for method in ARMS]
     assert arms[0].model_dump(exclude={"method"}) == arms[1].model_dump(exclude={"method"})
 
 

@@ -1,7 +1,7 @@
 """The command `fission`: one file a command group, no logic of its own, and nothing heavy imported before a command runs.
 
-Exit status: 0 done, 1 something is missing (`doctor`), 2 a mistake of the user, 3 entries of a benchmark are missing because
-the infrastructure failed, 130 stopped by Ctrl-C.
+Exit status: 0 done, 1 something is missing (`doctor`) or a run failed (`compare`), 2 a mistake of the user, 3 entries of a
+benchmark are missing because the infrastructure failed, 130 stopped by Ctrl-C.
 """
 
 import errno
@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from fission_grpo.cli.compare import compare
 from fission_grpo.cli.doctor import doctor
 from fission_grpo.cli.evaluate import app as evaluate
 from fission_grpo.cli.quickstart import quickstart
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (quickstart, train, resume, report, view, doctor):
+for command in (quickstart, train, resume, compare, report, view, doctor):
     app.command()(command)
 app.add_typer(evaluate, name="eval")
 app.add_typer(tasks, name="tasks")

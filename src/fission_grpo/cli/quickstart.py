@@ -15,8 +15,8 @@ def quickstart(
     out: Annotated[Path | None, typer.Option(help="Folder; an unfinished quickstart in it is continued.")] = None,
 ) -> None:
     """The whole loop on the small bundled policy, on a CPU, in minutes, with a report."""
-    from fission_grpo.quickstart import FAST, FULL, METHODS, run_quickstart
-    from fission_grpo.reports.data import METHOD_TITLES
+    from fission_grpo.quickstart import ARMS, FAST, FULL, run_quickstart
+    from fission_grpo.recipe.methods import METHODS
     from fission_grpo.reports.progress import ProgressDisplay
     from fission_grpo.reports.tables import Comparison, rich_table
 
@@ -25,7 +25,7 @@ def quickstart(
     folder = out or free_folder(RUNS / "quickstart")
     advice = f"`fission quickstart{' --fast' if fast else ''} --out {folder}` or `fission resume {folder}/fission` continues"
     with interruptible(console, advice):
-        display = ProgressDisplay({METHOD_TITLES[method]: size.updates for method in METHODS}, console)
+        display = ProgressDisplay({METHODS[method].title: size.updates for method in ARMS}, console)
         report = run_quickstart(folder, size, lambda text: console.print(text, highlight=False), display)
     console.print()
     console.print(rich_table(Comparison(report.evaluations)))

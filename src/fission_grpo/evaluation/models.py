@@ -5,13 +5,22 @@ from pathlib import Path
 
 from fission_grpo.environments.registry import make_environment
 from fission_grpo.evaluation.evaluate import EvaluationResult, Progress, evaluate
-from fission_grpo.evaluation.records import save_records
+from fission_grpo.evaluation.probe import continue_probe
+from fission_grpo.evaluation.probe_set import ErrorContext
+from fission_grpo.evaluation.records import EpisodeRecord, save_records
 from fission_grpo.recipe import Recipe
 from fission_grpo.rollout.episode import EpisodeLimits
 from fission_grpo.tasks.task import Task
 
 
-def evaluate_model(model: str, tasks: Sequence[Task], recipe: Recipe, progress: Progress | None = None) -> EvaluationResult:
+def evaluate_model(
+    model: str,
+    tasks: Sequence[Task],
+    recipe: Recipe,
+    progress: Progress | None = None,
+    *,
+    keep_trajectories: bool = False,
+) -> EvaluationResult:
     """Evaluates a model under a recipe's limits: its `rollout`, `evaluation`, `environment` and `seed`.
 
     Args:
@@ -29,15 +38,52 @@ def evaluate_model(model: str, tasks: Sequence[Task], recipe: Recipe, progress: 
         samples=recipe.evaluation.samples,
         temperature=recipe.evaluation.temperature,
         seed=recipe.seed,
-        limits=EpisodeLimits(recipe.rollout.steps_per_turn, recipe.rollout.max_context_tokens),
+        limits=_limits(recipe),
         max_new_tokens=recipe.rollout.max_new_tokens,
         progress=progress,
+        keep_trajectories=keep_trajectories,
     )
 
 
 def evaluate_into(file: Path, model: str, tasks: Sequence[Task], recipe: Recipe, progress: Progress | None = None) -> None:
     """Evaluates a model (see `evaluate_model`) and keeps its records in a file, which appears only once it is whole."""
-    records = evaluate_model(model, tasks, recipe, progress).records
+    _keep(evaluate_model(model, tasks, recipe, progress).records, file)
+
+
+def probe_into(
+    file: Path,
+    model: str,
+    contexts: Sequence[ErrorContext],
+    recipe: Recipe,
+    samples: int,
+    progress: Progress | None = None,
+) -> None:
+    """Continues a probe set with a model under a recipe's limits, and keeps the records as `evaluate_into` does.
+
+    Raises:
+        UserError: as `evaluate_model`, or the environment no longer answers as it did.
+    """
+    from fission_grpo.rollout.transformers_policy import load_policy
+
+    result = continue_probe(
+        *load_policy(model),
+        contexts,
+        lambda _: make_environment(recipe.environment),
+        samples=samples,
+        temperature=recipe.evaluation.temperature,
+        seed=recipe.seed,
+        limits=_limits(recipe),
+        max_new_tokens=recipe.rollout.max_new_tokens,
+        progress=progress,
+    )
+    _keep(result.records, file)
+
+
+def _limits(recipe: Recipe) -> EpisodeLimits:
+    return EpisodeLimits(recipe.rollout.steps_per_turn, recipe.rollout.max_context_tokens)
+
+
+def _keep(records: Sequence[EpisodeRecord], file: Path) -> None:
     draft = file.with_suffix(".partial")
     save_records(records, draft)
     draft.rename(file)

@@ -6,6 +6,7 @@ whole scenarios are drawn. A difference between two methods is paired: both are 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -71,8 +72,8 @@ def summary(runs: Sequence[Sequence[EpisodeRecord]], metrics: Sequence[str], *, 
     """
     rows: list[SummaryRow] = []
     for metric in metrics:
-        scenarios = _scenarios(runs, metric)
-        numerators_SC, denominators_SC = _count_arrays(runs, metric, scenarios)
+        scenarios = scenario_columns(runs, metric)
+        numerators_SC, denominators_SC = count_arrays(runs, metric, scenarios)
         interval = bootstrap_ratio(numerators_SC, denominators_SC, seed=seed)
         rows.append(SummaryRow(metric, _pooled(numerators_SC, denominators_SC), interval))
     return rows
@@ -91,8 +92,8 @@ def mean_of_groups(
     A scenario is drawn into all groups at once, because its tasks resemble each other across them. A group without records
     counts 0, as BFCL counts a category that was left out; in a resample, one whose scenarios were not drawn is left out.
     """
-    scenarios = _scenarios(groups, metric)
-    counts = [_count_arrays([records], metric, scenarios) for records in groups]
+    scenarios = scenario_columns(groups, metric)
+    counts = [count_arrays([records], metric, scenarios) for records in groups]
     pooled = [_pooled(*pair).value or 0.0 for pair in counts]
     seeds_RS, scenarios_RC = _weights((1, len(scenarios)), resamples, seed)
     played = [_resampled(*pair, seeds_RS, scenarios_RC) for pair, records in zip(counts, groups, strict=True) if records]
@@ -116,10 +117,10 @@ def paired_difference(
     """
     if len(first) != len(second):
         raise ValueError(f"the arms have {len(first)} and {len(second)} seeds; pairs need equally many")
-    scenarios = _scenarios([*first, *second], metric)
-    first_counts, second_counts = _count_arrays(first, metric, scenarios), _count_arrays(second, metric, scenarios)
-    by_seed = _ratio(*(counts.sum(axis=1) for counts in first_counts))
-    by_seed = by_seed - _ratio(*(counts.sum(axis=1) for counts in second_counts))
+    scenarios = scenario_columns([*first, *second], metric)
+    first_counts, second_counts = count_arrays(first, metric, scenarios), count_arrays(second, metric, scenarios)
+    by_seed = ratio_of_sums(*(counts.sum(axis=1) for counts in first_counts))
+    by_seed = by_seed - ratio_of_sums(*(counts.sum(axis=1) for counts in second_counts))
     pooled = _pooled(*first_counts), _pooled(*second_counts)
     values = [np.nan if ratio.value is None else ratio.value for ratio in pooled]
     interval = bootstrap_difference(first_counts, second_counts, seed=seed)
@@ -155,6 +156,7 @@ def bootstrap_difference(
     return _interval(_resampled(*first, *weights) - _resampled(*second, *weights), level)
 
 
+@lru_cache(maxsize=4)  # the metrics of a table have the same scenarios
 def _weights(shape: tuple[int, ...], resamples: int, seed: int) -> tuple[Counts, Counts]:
     """How often each seed (R, S) and each scenario (R, C) is drawn in every resample."""
     generator = np.random.default_rng(seed)
@@ -168,10 +170,11 @@ def _weights(shape: tuple[int, ...], resamples: int, seed: int) -> tuple[Counts,
 def _resampled(numerators_SC: Counts, denominators_SC: Counts, seeds_RS: Counts, scenarios_RC: Counts) -> Counts:
     """The ratio in every resample (R,)."""
     sums = [((seeds_RS @ counts_SC) * scenarios_RC).sum(axis=1) for counts_SC in (numerators_SC, denominators_SC)]
-    return _ratio(*sums)
+    return ratio_of_sums(*sums)
 
 
-def _ratio(numerators: Counts, denominators: Counts) -> Counts:
+def ratio_of_sums(numerators: Counts, denominators: Counts) -> Counts:
+    """Elementwise quotient; NaN where there is no denominator."""
     return np.divide(numerators, denominators, out=np.full_like(numerators, np.nan), where=denominators > 0)
 
 
@@ -187,13 +190,13 @@ def _pooled(numerators_SC: Counts, denominators_SC: Counts) -> Ratio:
     return Ratio(int(numerators_SC.sum()), int(denominators_SC.sum()))
 
 
-def _scenarios(runs: Sequence[Sequence[EpisodeRecord]], metric: str) -> Mapping[str, int]:
+def scenario_columns(runs: Sequence[Sequence[EpisodeRecord]], metric: str) -> Mapping[str, int]:
     """The scenarios of all runs and their columns."""
     names = sorted({record.scenario for records in runs for record in records if metric in record.counts})
     return {name: column for column, name in enumerate(names)}
 
 
-def _count_arrays(
+def count_arrays(
     runs: Sequence[Sequence[EpisodeRecord]], metric: str, scenarios: Mapping[str, int]
 ) -> tuple[Counts, Counts]:
     """Numerators and denominators (S, C), summed within seed and scenario; masked episodes count nowhere."""

@@ -1,4 +1,4 @@
-"""The context builder: `x_corr = [x ; tau_err ; f]` as messages and as token ids.
+"""The context builder: `x_corr = [x ; tau_err ; f]` as messages and as token ids, and its ablations.
 
 The failed message stands in it token for token as it was sampled. Its feedback is the `tool` message that answers the failed
 call where one was parsed, otherwise a `user` message under `FEEDBACK_HEADER`. When the context is too long, whole old user
@@ -8,11 +8,16 @@ turns of x are left out, oldest first; what was left out is counted and never cu
 from collections.abc import Sequence
 from typing import Protocol
 
+from fission_grpo.fission.settings import RecoveryContext
 from fission_grpo.rollout.episode import NOT_EXECUTED
-from fission_grpo.types import CorrectiveContext, Failure, Feedback, Message, Tool
+from fission_grpo.types import CorrectiveContext, Failure, Feedback, FeedbackLevel, Message, Tool
 
 FEEDBACK_HEADER = "Your last message could not be accepted:"
 """Opens the feedback on a message that made no call which a tool message could answer."""
+
+
+NO_FEEDBACK = Feedback("", "none", FeedbackLevel.RAW)
+"""Stands in a context whose recoveries see no feedback."""
 
 
 class ChatRenderer(Protocol):
@@ -48,13 +53,21 @@ def feedback_messages(failure: Failure, feedback: Feedback) -> list[Message]:
     return messages
 
 
-def build_context(failure: Failure, feedback: Feedback, chat: ChatRenderer, max_tokens: int) -> CorrectiveContext | None:
+def build_context(
+    failure: Failure,
+    feedback: Feedback,
+    chat: ChatRenderer,
+    max_tokens: int,
+    kind: RecoveryContext = RecoveryContext.FEEDBACK,
+) -> CorrectiveContext | None:
     """Builds `x_corr`, or returns None where even the shortest form is longer than `max_tokens`.
 
     `prompt_ids` begins with the very ids that x was sampled under, unless old turns had to be left out; then x is rendered
     anew without them. `failure.completion_ids` stands in it unchanged either way.
     """
-    answer = feedback_messages(failure, feedback)
+    if kind is RecoveryContext.PROMPT:  # it was sampled from, so it is not too long
+        return CorrectiveContext(failure, feedback, failure.messages, failure.prompt_ids)
+    answer = [] if kind is RecoveryContext.ATTEMPT else feedback_messages(failure, feedback)
     tail = [chat.assistant_message(failure.text), *answer]
     ids = chat.extend((*failure.prompt_ids, *failure.completion_ids), answer)
     if len(ids) <= max_tokens:

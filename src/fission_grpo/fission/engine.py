@@ -14,14 +14,15 @@ from dataclasses import replace
 from typing import Any
 
 from fission_grpo.failures import answered_by_benchmark
-from fission_grpo.fission.context import ChatRenderer, build_context
+from fission_grpo.fission.context import NO_FEEDBACK, ChatRenderer, build_context
 from fission_grpo.fission.escalation import Escalation
 from fission_grpo.fission.pool import CorrectivePool
 from fission_grpo.fission.selection import CANDIDATE_FACTOR, RecoveryOdds, select, selection_key
-from fission_grpo.fission.settings import FissionSettings
+from fission_grpo.fission.settings import FissionSettings, RecoveryContext
+from fission_grpo.fission.shuffle import FeedbackShuffler
 from fission_grpo.fission.trigger import recovery_groups, triggers
 from fission_grpo.simulators.chain import FallbackChain
-from fission_grpo.types import CorrectiveContext, Failure, FeedbackLevel
+from fission_grpo.types import CorrectiveContext, Failure, Feedback, FeedbackLevel
 
 
 class FissionEngine:
@@ -29,6 +30,7 @@ class FissionEngine:
 
     Attributes:
         simulator_seconds: time that the simulators took so far.
+        static: failures that the pool is filled with instead of new ones, None where it lives on what is intercepted.
     """
 
     def __init__(self, settings: FissionSettings, chain: FallbackChain, chat: ChatRenderer) -> None:
@@ -39,6 +41,9 @@ class FissionEngine:
         self.chain = chain
         self._chat = chat
         self.simulator_seconds = 0.0
+        self.static: list[Failure] | None = None
+        self._static_served = 0
+        self._shuffler = FeedbackShuffler()
         self._counts: Counter[str] = Counter()
         self._reported: Counter[str] = Counter()
 
@@ -51,7 +56,7 @@ class FissionEngine:
                 self._counts["unanswered"] += 1
                 if not self.settings.unanswered_failures:
                     continue
-            if self.settings.recovery_fraction > 0:
+            if self.settings.recovery_fraction > 0 and self.static is None:
                 self.pool.add(replace(failure, level=self._first_level(failure)))
 
     def pop(self, step: int, batch_rows: int) -> list[CorrectiveContext]:
@@ -62,6 +67,8 @@ class FissionEngine:
             batch_rows: N, rows of the generation batch over all ranks.
         """
         self.pool.expire(step)
+        if self.static is not None:
+            self._refill(step, recovery_groups(self.settings, batch_rows))
         if not triggers(self.settings, step, len(self.pool), batch_rows):
             return []
         wanted = recovery_groups(self.settings, batch_rows)
@@ -76,6 +83,10 @@ class FissionEngine:
             return []
         self._counts["recovery_groups"] += wanted
         return contexts
+
+    def use_static(self, failures: Sequence[Failure]) -> None:
+        """From now on the pool is filled with these failures, in order and again and again."""
+        self.static = list(failures)
 
     def record(self, context: CorrectiveContext, outcomes: Sequence[bool]) -> None:
         """Takes in the outcomes (G',) of a recovery group."""
@@ -103,6 +114,7 @@ class FissionEngine:
         counts |= {f"fission/simulator/{name}": float(count) for name, count in sorted(told.items())}
         return counts | {
             "fission/pool_size": float(len(self.pool)),
+            "fission/pool_mean_age": self.pool.mean_age(),
             "fission/pool_duplicates": float(self.pool.duplicates),
             "fission/pool_expired": float(self.pool.expired),
             "fission/pool_evicted": float(self.pool.evicted),
@@ -118,6 +130,8 @@ class FissionEngine:
             "counts": dict(self._counts),
             "chain": self.chain.state_dict(),
             "reported": dict(self._reported),
+            "static": (self.static, self._static_served),
+            "shuffled": self._shuffler.before,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -129,6 +143,8 @@ class FissionEngine:
         self._counts = Counter(state["counts"])
         self.chain.load_state_dict(state["chain"])
         self._reported = Counter(state["reported"])
+        self.static, self._static_served = state["static"]
+        self._shuffler.before = state["shuffled"]
 
     def _first_level(self, failure: Failure) -> FeedbackLevel:
         return self.escalation.start_level(failure) if self.settings.escalation else self.settings.feedback_level
@@ -139,13 +155,29 @@ class FissionEngine:
         candidates = self.pool.candidates(CANDIDATE_FACTOR * count)
         return select(candidates, count, self.odds, self.settings.recovery_generations)
 
-    def _build(self, failures: Sequence[Failure]) -> list[CorrectiveContext]:
+    def _refill(self, step: int, wanted: int) -> None:
+        """Adds static failures, as of now, until the pool can serve one batch."""
+        assert self.static is not None
+        for _ in range(min(wanted, len(self.static)) - len(self.pool)):
+            self.pool.add(replace(self.static[self._static_served % len(self.static)], update=step))
+            self._static_served += 1
+
+    def _diagnose(self, failures: Sequence[Failure]) -> Sequence[Feedback]:
+        kind = self.settings.recovery_context
+        if kind in (RecoveryContext.ATTEMPT, RecoveryContext.PROMPT):
+            return [NO_FEEDBACK] * len(failures)
         started = time.perf_counter()
         feedbacks = self.chain.diagnose(failures)
         self.simulator_seconds += time.perf_counter() - started
+        return self._shuffler.shuffle(failures, feedbacks) if kind is RecoveryContext.SHUFFLED else feedbacks
+
+    def _build(self, failures: Sequence[Failure]) -> list[CorrectiveContext]:
+        feedbacks = self._diagnose(failures)
         contexts: list[CorrectiveContext] = []
         for failure, feedback in zip(failures, feedbacks, strict=True):
-            context = build_context(failure, feedback, self._chat, self.settings.max_context_tokens)
+            context = build_context(
+                failure, feedback, self._chat, self.settings.max_context_tokens, self.settings.recovery_context
+            )
             if context is None:
                 self._counts["too_long"] += 1
                 continue

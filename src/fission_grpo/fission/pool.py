@@ -45,6 +45,11 @@ class CorrectivePool:
             del self._entries[next(iter(self._entries))]
             self.evicted += 1
 
+    def mean_age(self) -> float:
+        """Updates since the contexts were mined, on average, as of the newest of them."""
+        updates = [failure.update for failure in self._entries.values()]
+        return max(updates) - sum(updates) / len(updates) if updates else 0.0
+
     def expire(self, update: int) -> None:
         """Drops the contexts that are more than `max_age` updates old."""
         stale = [key for key, failure in self._entries.items() if update - failure.update > self._max_age]

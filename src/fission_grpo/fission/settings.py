@@ -15,6 +15,19 @@ class PoolOrder(StrEnum):
     """The oldest: an ablation."""
 
 
+class RecoveryContext(StrEnum):
+    """What a recovery sees. All but the first are ablations (docs/method.md, section 8.2)."""
+
+    FEEDBACK = "feedback"
+    """x, the failed message and the feedback on it [paper]."""
+    SHUFFLED = "shuffled"
+    """x, the failed message and the feedback on another failure: what is the diagnosis worth?"""
+    ATTEMPT = "attempt"
+    """x and the failed message: what is any feedback worth?"""
+    PROMPT = "prompt"
+    """x alone, sampled again (replay): what is more than practice on hard prompts?"""
+
+
 class SignalFilter(StrEnum):
     """Which groups may move the policy."""
 
@@ -36,6 +49,7 @@ class FissionSettings:
         pool_capacity: contexts kept; beyond it the oldest are dropped.
         pool_max_age: updates after which a context is stale and dropped.
         pool_order: newest or oldest first.
+        recovery_context: what a recovery sees.
         unanswered_failures: also pool failures that the target benchmark never answers (malformed text, no call at all).
         feedback_level: how much a feedback may tell where escalation is off.
         selection: choose contexts by the chance that their group has signal.
@@ -52,6 +66,7 @@ class FissionSettings:
     pool_capacity: int = 512
     pool_max_age: int = 8
     pool_order: PoolOrder = PoolOrder.LIFO
+    recovery_context: RecoveryContext = RecoveryContext.FEEDBACK
     unanswered_failures: bool = True
     feedback_level: FeedbackLevel = FeedbackLevel.FULL
     selection: bool = False

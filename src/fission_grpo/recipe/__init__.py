@@ -1,5 +1,6 @@
 """Recipes: what a run is, in one YAML file that is checked to the last key before any model is loaded."""
 
+from fission_grpo.recipe.comparison import ComparisonEvaluation, ComparisonRecipe, ProbeSection
 from fission_grpo.recipe.loading import dump_recipe, load_recipe, load_simulator_recipe
 from fission_grpo.recipe.schema import (
     AlignmentSection,
@@ -21,12 +22,15 @@ from fission_grpo.recipe.simulator import SimulatorRecipe
 
 __all__ = [
     "AlignmentSection",
+    "ComparisonEvaluation",
+    "ComparisonRecipe",
     "EndpointSimulatorSection",
     "EvaluationSection",
     "FissionSection",
     "GeneratedTasks",
     "LocalSimulatorSection",
     "LoraSection",
+    "ProbeSection",
     "Recipe",
     "RefreshSection",
     "RewardSection",

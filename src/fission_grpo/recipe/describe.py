@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from fission_grpo.recipe.comparison import ComparisonRecipe
 from fission_grpo.recipe.schema import Recipe, Section, TaskSource
 from fission_grpo.recipe.simulator import SimulatorRecipe
 
@@ -26,6 +27,7 @@ def has_free_keys(section: Sequence[str], root: type[BaseModel] = Recipe) -> boo
 def render_reference() -> str:
     """`docs/recipes.md`: every key with its type, default and meaning."""
     lines = [_HEADER, *_tables(Recipe, ""), _SIMULATOR_HEADER, *_tables(SimulatorRecipe, "")]
+    lines += [_COMPARISON_HEADER, *_tables(ComparisonRecipe, "")]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -44,6 +46,13 @@ _SIMULATOR_HEADER = """\
 # Simulator recipes
 
 `fission simulator train RECIPE key.sub=value ...` fine-tunes an Error Simulator (`docs/simulator.md`).
+"""
+
+
+_COMPARISON_HEADER = """\
+# Comparison recipes
+
+`fission compare RECIPE --seeds N` trains and evaluates every arm under one budget (`docs/compare.md`).
 """
 
 

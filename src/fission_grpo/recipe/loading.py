@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from fission_grpo.errors import UserError
+from fission_grpo.recipe.comparison import ComparisonRecipe
 from fission_grpo.recipe.describe import allowed_keys, has_free_keys
 from fission_grpo.recipe.schema import MODEL_SIMULATORS, Recipe
 from fission_grpo.recipe.simulator import SimulatorRecipe
@@ -32,14 +33,14 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), trainer_fields:
         UserError: the file is missing or no YAML, a key is unknown, a value is of the wrong type or out of range, or
             settings contradict each other. One sentence with the key, the value found and what would be right.
     """
-    return check_recipe(_read(Path(path), overrides), f"recipe {path}", trainer_fields)
+    return check_recipe(read_settings(Path(path), overrides), f"recipe {path}", trainer_fields)
 
 
 def load_simulator_recipe(
     path: Path | str, overrides: Sequence[str] = (), trainer_fields: Collection[str] | None = None
 ) -> SimulatorRecipe:
     """Reads a simulator recipe. Arguments and errors as in `load_recipe`."""
-    return check_simulator_recipe(_read(Path(path), overrides), f"recipe {path}", trainer_fields)
+    return check_simulator_recipe(read_settings(Path(path), overrides), f"recipe {path}", trainer_fields)
 
 
 def check_simulator_recipe(
@@ -66,8 +67,17 @@ def dump_recipe(recipe: Recipe | SimulatorRecipe) -> str:
     return yaml.safe_dump(recipe.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
 
 
-def _read(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
-    """The settings of a file, and those that win over them."""
+def check_comparison_recipe(settings: dict[str, Any], source: str) -> ComparisonRecipe:
+    """Validates the settings of a comparison recipe; its arms are checked where they are resolved. As `check_recipe`."""
+    return _validated(ComparisonRecipe, settings, source)
+
+
+def read_settings(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The settings of a recipe file as they stand there, and those that win over them.
+
+    Raises:
+        UserError: the file is missing or no YAML.
+    """
     if not path.is_file():
         raise UserError(f"recipe {path}: no such file{_suggest_file(path)}")
     parsed = _parse(path.read_text(encoding="utf-8"), f"recipe {path}")

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from fission_grpo.recipe.methods import METHODS, MethodName
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
@@ -119,7 +121,8 @@ class RewardSection(Section):
 
 
 class FissionSection(Section):
-    """Interception, pool, trigger and recovery groups (`docs/method.md`, sections 2 and 6). Unused by `method: grpo`."""
+    """Interception, pool, trigger and recovery groups (`docs/method.md`, sections 2 and 6).
+    Methods without recovery groups use `signal_filter` alone."""
 
     recovery_generations: Annotated[int, Field(ge=2)] = 8
     """G', recovery rollouts of one failed context. The paper used 8."""
@@ -135,6 +138,9 @@ class FissionSection(Section):
     """Updates after which a context is stale and dropped."""
     pool_order: Literal["lifo", "fifo"] = "lifo"
     """`lifo` trains on the newest failures first (the paper); `fifo` is an ablation."""
+    recovery_context: Literal["feedback", "shuffled", "attempt", "prompt"] = "feedback"
+    """What a recovery sees: x, the failed message and the feedback on it (the paper); the feedback on another failure;
+    x and the failed message alone; or x alone, sampled again (replay). All but the first are ablations."""
     simulators: Annotated[list[str], Field(min_length=1)] = ["environment", "rules", "fixed"]
     """Error simulators in order of preference: each stands in where those before it have nothing to say or leak."""
     unanswered_failures: bool = True
@@ -154,7 +160,7 @@ class FissionSection(Section):
     recovery_horizon: Literal["episode", "message"] = "episode"
     """Granularity `episode`: score a recovery by the final verdict, or by its next message alone."""
     signal_filter: Literal["none", "outcome"] = "none"
-    """`outcome` zeroes the advantages of groups whose binary outcomes all agree. Holds for `method: grpo` too."""
+    """`outcome` zeroes the advantages of groups whose binary outcomes all agree. Holds for every method."""
 
 
 class LocalSimulatorSection(Section):
@@ -263,8 +269,8 @@ class Recipe(Section):
     """`bundled` (the small policy that comes with the package), a folder in transformers' format, or a name on the hub."""
     seed: NonNegativeInt = 0
     """Seed of everything random in the run."""
-    method: Literal["fission", "grpo"] = "fission"
-    """`grpo` is the same trainer without interception and recovery groups."""
+    method: MethodName = "fission"
+    """What is trained (`docs/methods.md`). `grpo` is the same trainer without recovery groups."""
     granularity: Literal["step", "episode"] = "step"
     """`step`: one row is one message, scored against the reference (the paper). `episode`: one row is a whole task."""
     environment: str = "bfcl"
@@ -301,9 +307,14 @@ class Recipe(Section):
         return int(self.trainer.get("per_device_train_batch_size", 8)) * int(slices)
 
     @property
+    def recovers(self) -> bool:
+        """Whether the method has recovery groups."""
+        return METHODS[self.method].recovers
+
+    @property
     def recovery_rows(self) -> int:
-        """rN, rows of a triggered batch that are recoveries; 0 without fission."""
-        return round(self.fission.recovery_fraction * self.batch_rows) if self.method == "fission" else 0
+        """rN, rows of a triggered batch that are recoveries; 0 without recovery groups."""
+        return round(self.fission.recovery_fraction * self.batch_rows) if self.recovers else 0
 
     @field_validator("trainer")
     @classmethod
@@ -345,8 +356,23 @@ class Recipe(Section):
                 f"`trainer.num_generations` = {group} does not divide the generation batch of {rows} rows "
                 f"(per_device_train_batch_size x gradient_accumulation_steps); {_divisors(rows)} would"
             )
-        if self.method == "fission":
+        if self.recovers:
             self._check_recovery_rows(rows, group)
+        return self
+
+    @model_validator(mode="after")
+    def _method_fits(self) -> Self:
+        method = METHODS[self.method]
+        if self.granularity not in method.granularities:
+            raise ValueError(
+                f"`method` = {self.method} is not defined at `granularity` = {self.granularity}; "
+                f"{', '.join(method.granularities)} is allowed"
+            )
+        if method.needs_all_groups and self.fission.signal_filter != "none":
+            raise ValueError(
+                f"`fission.signal_filter` = {self.fission.signal_filter} drops the groups that `method` = {self.method} "
+                "is made for; none is allowed"
+            )
         return self
 
     def _check_positive(self, key: str) -> None:

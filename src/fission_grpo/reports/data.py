@@ -12,16 +12,14 @@ from fission_grpo.errors import UserError
 from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.evaluation.records import EpisodeRecord, load_records, pool_failures, pool_metrics
 from fission_grpo.recipe import Recipe, load_recipe
+from fission_grpo.recipe.methods import METHODS
 from fission_grpo.reports.alignment import Alignment, alignment_of
-from fission_grpo.training.run_folder import ALIGNMENT_LOG
+from fission_grpo.training.run_folder import ALIGNMENT_LOG, GROUP_LOGS
 
 EVALUATION_FILE = "evaluation.jsonl"
 """In a run folder: the episodes of the trained policy on held-out tasks."""
 START_FILE = "evaluation_start.jsonl"
 """In a run folder: the same for the policy that the run started from."""
-EXPLORATION_LOG = Path("trajectories") / "exploration_groups.jsonl"
-RECOVERY_LOG = Path("trajectories") / "fission_groups.jsonl"
-METHOD_TITLES = {"fission": "Fission-GRPO", "grpo": "GRPO"}
 START_TITLE = "Start"
 MOST_TRAJECTORIES = 10_000
 """Trajectories that a report shows, the newest; more are read, counted and let go."""
@@ -155,7 +153,7 @@ def _load_run(path: Path) -> Run:
     if not recipe_file.is_file():
         raise UserError(f"run {path}: no run folder, it has no recipe.yaml; `fission train RECIPE --run {path}` makes one")
     recipe = load_recipe(recipe_file)
-    label = METHOD_TITLES.get(recipe.method, recipe.method)
+    label = METHODS[recipe.method].title
     versions = path / "versions.json"
     return Run(
         label=label,
@@ -163,8 +161,8 @@ def _load_run(path: Path) -> Run:
         recipe=recipe,
         versions=json.loads(versions.read_text(encoding="utf-8")) if versions.is_file() else {},
         steps=read_jsonl(path / "metrics.jsonl"),
-        explorations=read_groups(path / EXPLORATION_LOG, "rollouts"),
-        recoveries=read_groups(path / RECOVERY_LOG, "recoveries"),
+        explorations=read_groups(path / GROUP_LOGS["exploration"], "rollouts"),
+        recoveries=read_groups(path / GROUP_LOGS["recovery"], "recoveries"),
         alignment=alignment_of(read_jsonl(path / ALIGNMENT_LOG)),
         start=_evaluation(START_TITLE, path / START_FILE),
         evaluation=_evaluation(label, path / EVALUATION_FILE),

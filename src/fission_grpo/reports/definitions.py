@@ -23,7 +23,7 @@ class MetricDefinition:
     @property
     def meaning(self) -> str:
         """Numerator and denominator in words: what the function that counts them says of itself."""
-        return " ".join((MEASURES[self.key].__doc__ or "").split())
+        return PROBE_MEANINGS.get(self.key) or " ".join((MEASURES[self.key].__doc__ or "").split())
 
     @property
     def arrow(self) -> str:
@@ -41,12 +41,25 @@ METRICS = (
     MetricDefinition("error_rate", "errors", better="lower"),
 )
 
+PROBE = (
+    MetricDefinition("probe_recovery", "probe recovery"),
+    MetricDefinition("probe_repeat", "probe repeats", better="lower"),
+)
+"""Metrics of the continuations of a probe set (`evaluation.probe`)."""
+PROBE_MEANINGS = {
+    "probe_recovery": "Continuations of the probe set whose user turn ends right, of all.",
+    "probe_repeat": "Continuations of the probe set whose first message makes the failed call again and errs again, of all.",
+}
+
 CURVES = {
     "reward": "mean reward of the exploration rollouts",
     "outcome_rate": "share of exploration rollouts that are right",
     "error_rate": "share of exploration rollouts in which a call erred",
+    "recovery_rate": "share of recovery rollouts that are right (Fission only)",
 }
-"""Metrics of `metrics.jsonl` that are drawn over the updates."""
+"""Metrics of `metrics.jsonl` that are drawn over compute."""
+LEARNING_CURVES = {name: meaning for name, meaning in CURVES.items() if name != "recovery_rate"}
+"""Those that are drawn over the updates; the other one stands with the pool, as its yield."""
 SIGNAL_CURVES = {
     "exploration": "exploration groups whose rollouts are all right or all wrong: the outcome tells them nothing apart",
     "recovery": "the same of recovery groups",

@@ -18,7 +18,7 @@ from fission_grpo.reports.alignment_tables import (
     time_note,
 )
 from fission_grpo.reports.data import Evaluation, Run
-from fission_grpo.reports.definitions import ALIGNMENT, CURVES, POOL_CURVES, SIGNAL_CURVES, WITHOUT_KIND_TERMS
+from fission_grpo.reports.definitions import ALIGNMENT, LEARNING_CURVES, POOL_CURVES, SIGNAL_CURVES, WITHOUT_KIND_TERMS
 from fission_grpo.reports.pages import render_page
 from fission_grpo.reports.plots import colours_of, failure_bars, learning_curves
 from fission_grpo.reports.pool_plots import pool_curves, signal_curves
@@ -131,7 +131,7 @@ def curve_sections(runs: Sequence[Run]) -> list[Curves]:
             "Learning curves",
             "Every update thin, a moving average over it. The rollouts that a policy is trained on, not held-out tasks.",
             Markup(learning_curves(runs)),
-            CURVES,
+            LEARNING_CURVES,
         ),
         Curves(
             "Groups without signal",

@@ -19,12 +19,12 @@ from socketserver import BaseServer
 from typing import Any
 
 from fission_grpo.errors import UserError
-from fission_grpo.reports.data import EVALUATION_FILE, EXPLORATION_LOG, RECOVERY_LOG, START_FILE, load_runs
+from fission_grpo.reports.data import EVALUATION_FILE, START_FILE, load_runs
 from fission_grpo.reports.html import render_report, run_report
-from fission_grpo.training.run_folder import ALIGNMENT_LOG
+from fission_grpo.training.run_folder import LOGS
 
 ADDRESS = "127.0.0.1"
-_READ = ("recipe.yaml", "metrics.jsonl", EXPLORATION_LOG, RECOVERY_LOG, ALIGNMENT_LOG, START_FILE, EVALUATION_FILE)
+_READ = ("recipe.yaml", *LOGS, START_FILE, EVALUATION_FILE)
 """Files of a run folder that the page shows."""
 _HEADERS = {
     "Cache-Control": "no-store",

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fission_grpo.reports.data import Evaluation, Run, method_of
-from fission_grpo.reports.definitions import CURVES
+from fission_grpo.reports.definitions import LEARNING_CURVES
 
 COLOURS = {"Start": "#8a8f98", "GRPO": "#4c8dd6", "Fission-GRPO": "#e0662f"}
 """One colour a method on every chart, whatever the seed; methods beyond these take `SPARE_COLOURS` in order."""
@@ -43,7 +43,9 @@ class Panel:
 
 def learning_curves(runs: Sequence[Run]) -> str:
     """Small multiples of the training metrics over the updates, one line a run. Empty without data."""
-    panels = [Panel(name.replace("_", " "), lambda step, name=name: step.get(name), name != "reward") for name in CURVES]
+    panels = [
+        Panel(name.replace("_", " "), lambda step, name=name: step.get(name), name != "reward") for name in LEARNING_CURVES
+    ]
     return small_multiples(runs, panels)
 
 

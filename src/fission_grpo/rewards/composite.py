@@ -98,5 +98,13 @@ class CompositeReward:
         outcome = form == 1.0 and correct >= self.settings.delta_corr - _TOLERANCE
         return RewardBreakdown((weighted + length) / 3, form, correct, length, outcome)
 
+    def best(self, training_step: int) -> float:
+        """The largest reward that can be had at `training_step`.
+
+        >>> CompositeReward().best(0)
+        1.6666666666666667
+        """
+        return (self._format_weight(training_step) + self._correctness_weight(training_step) + 1.0) / 3
+
     def __call__(self, step: ScoredStep, training_step: int) -> float:
         return self.score(step, training_step).total

@@ -33,6 +33,7 @@ def play_episodes(
     limits: EpisodeLimits,
     sampling: Sampling,
     on_step: Callable[[int, Step], None] | None = None,
+    episode_type: type[Episode] = Episode,
 ) -> list[Trajectory]:
     """Plays all episodes to their end: each round, one message of every episode that is still active.
 
@@ -40,13 +41,14 @@ def play_episodes(
         episodes: tasks to be played from the start, or places to go on from.
         make_environment: a fresh environment for a task.
         sampling: of every message; each round draws from a seed of its own, derived from `sampling.seed`.
+        episode_type: how an episode takes in a message; methods of training may have their own.
         on_step: called with the episode's place and the step after every message, for progress and logs.
 
     Returns:
         one trajectory an episode, in order, with the steps that were played here. Where the infrastructure failed, its stop
         reason says so and the verdict is None.
     """
-    playing = [_open(episode, make_environment, chat, limits, sampling) for episode in episodes]
+    playing = [_open(episode, make_environment, chat, limits, sampling, episode_type) for episode in episodes]
     round_index = 0
     with policy.reusing_prefixes() if isinstance(policy, PrefixReuser) else nullcontext():
         while active := [
@@ -69,10 +71,11 @@ def _open(
     chat: Chat,
     limits: EpisodeLimits,
     sampling: Sampling,
+    episode_type: type[Episode],
 ) -> Episode | Trajectory:
     """The episode ready for its first message, or an empty trajectory where the infrastructure failed at once."""
     if isinstance(episode, EpisodeStart):
-        return Episode(episode, chat, limits, sampling.max_new_tokens)
+        return episode_type(episode, chat, limits, sampling.max_new_tokens)
     try:
         environment = make_environment(episode)
         messages = environment.reset(episode)
@@ -80,7 +83,7 @@ def _open(
     except InfrastructureError:
         return Trajectory(episode.id, episode.scenario, (), (), StopReason.INFRASTRUCTURE, None, episode.tags)
     start = EpisodeStart(episode, environment, tuple(messages), tuple(chat.render(messages, tools)))
-    return Episode(start, chat, limits, sampling.max_new_tokens)
+    return episode_type(start, chat, limits, sampling.max_new_tokens)
 
 
 def _of_round(sampling: Sampling, round_index: int) -> Sampling:

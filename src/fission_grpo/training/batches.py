@@ -65,6 +65,11 @@ def merge_outputs(outputs: Sequence[dict[str, Any]], pad_token_id: int) -> dict[
     return {key: _merge(key, [output[key] for output in outputs], pad_token_id) for key in outputs[0]}
 
 
+def pick_rows(output: dict[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+    """The batch made of some of its rows, in that order. Scalars stay as they are."""
+    return {key: value[list(rows)] if value.dim() else value for key, value in output.items()}
+
+
 def _merge(key: str, values: Sequence[Tensor], pad_token_id: int) -> Tensor:
     if values[0].dim() == 0:
         return torch.stack(list(values)).sum()

@@ -7,7 +7,7 @@ from typing import Any
 from trl.trainer.grpo_config import GRPOConfig
 
 from fission_grpo.errors import UserError
-from fission_grpo.fission import FissionSettings, PoolOrder, SignalFilter
+from fission_grpo.fission import FissionSettings, PoolOrder, RecoveryContext, SignalFilter
 from fission_grpo.types import FeedbackLevel
 
 _SETTINGS = FissionSettings()
@@ -23,7 +23,7 @@ class FissionGRPOConfig(GRPOConfig):
         recovery_generations: G', recovery rollouts of one context.
         recovery_fraction: r, share of the rows of a triggered batch that are recoveries; 0 is plain GRPO.
         trigger_interval, trigger_size: see `fission.settings`.
-        pool_capacity, pool_max_age, pool_order: likewise.
+        pool_capacity, pool_max_age, pool_order, recovery_context: likewise.
         unanswered_failures, feedback_level, selection, escalation, max_attempts, refission: likewise.
         max_context_tokens: bound on x_corr; TRL has no bound on prompts.
         signal_filter: `outcome` zeroes the advantages of groups whose outcomes agree, `none` keeps TRL's.
@@ -38,6 +38,7 @@ class FissionGRPOConfig(GRPOConfig):
     pool_capacity: int = field(default=_SETTINGS.pool_capacity)
     pool_max_age: int = field(default=_SETTINGS.pool_max_age)
     pool_order: str = field(default=_SETTINGS.pool_order.value)
+    recovery_context: str = field(default=_SETTINGS.recovery_context.value)
     unanswered_failures: bool = field(default=_SETTINGS.unanswered_failures)
     feedback_level: int = field(default=int(_SETTINGS.feedback_level))
     selection: bool = field(default=_SETTINGS.selection)
@@ -51,6 +52,7 @@ class FissionGRPOConfig(GRPOConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_choice("pool_order", self.pool_order, [order.value for order in PoolOrder])
+        _check_choice("recovery_context", self.recovery_context, [kind.value for kind in RecoveryContext])
         _check_choice("signal_filter", self.signal_filter, [kind.value for kind in SignalFilter])
         _check_choice("feedback_level", self.feedback_level, [int(level) for level in FeedbackLevel])
         if not 0.0 <= self.recovery_fraction <= 1.0:
@@ -64,6 +66,7 @@ class FissionGRPOConfig(GRPOConfig):
         """The torch-free settings of the engine."""
         values = {each.name: getattr(self, each.name) for each in fields(FissionSettings)}
         values["pool_order"] = PoolOrder(self.pool_order)
+        values["recovery_context"] = RecoveryContext(self.recovery_context)
         values["feedback_level"] = FeedbackLevel(self.feedback_level)
         return FissionSettings(**values)
 

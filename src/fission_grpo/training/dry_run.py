@@ -134,7 +134,7 @@ def _model(name: str, problems: list[str]) -> tuple[ChatFormat | None, PreTraine
 def _simulator_problems(recipe: Recipe) -> list[str]:
     """What is wrong with the simulators; an endpoint is asked once, as before a run."""
     try:
-        if recipe.method == "fission":
+        if recipe.recovers:
             check_simulators(recipe.simulator, Path("runs"))
     except UserError as error:
         return [str(error)]
@@ -146,13 +146,13 @@ def _workload(recipe: Recipe, args: FissionGRPOConfig, lengths: Sequence[Lengths
     assert args.generation_batch_size
     own_rows = args.generation_batch_size // max(1, args.world_size)
     bounds = [recipe.rollout.max_context_tokens]
-    if recipe.method == "fission":
+    if recipe.recovers:
         bounds.append(recipe.fission.max_context_tokens)
     tokens = max(bounds) + recipe.rollout.max_new_tokens
     if recipe.granularity == "step" and lengths:
         contexts = [min(each.longest, each.bound) for each in lengths if each.setting.endswith("max_context_tokens")]
         # A failed message may be as long as any message.
-        failed = recipe.rollout.max_new_tokens if recipe.method == "fission" else 0
+        failed = recipe.rollout.max_new_tokens if recipe.recovers else 0
         tokens = min(tokens, max(contexts) + failed + recipe.rollout.max_new_tokens)
     return Workload(
         rows=args.per_device_train_batch_size,

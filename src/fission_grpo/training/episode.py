@@ -21,10 +21,11 @@ from fission_grpo.recipe import RolloutSection
 from fission_grpo.rewards.base import ScoredStep
 from fission_grpo.rewards.composite import CompositeReward
 from fission_grpo.rollout.driver import EpisodeLimits, EpisodeStart, play_episodes
+from fission_grpo.rollout.episode import Episode
 from fission_grpo.rollout.policy import Policy, Sampling
 from fission_grpo.tasks.task import Task
 from fission_grpo.training.generation import generate_messages, policy_of, sampling_of
-from fission_grpo.training.rollouts import CONTEXT_COLUMN, Rollout
+from fission_grpo.training.rollouts import CONTEXT_COLUMN, Rollout, Trace
 from fission_grpo.types import (
     CorrectiveContext,
     Failure,
@@ -48,6 +49,8 @@ class EpisodeTasks:
         reward: scores single messages under the horizon `message`.
         settings: sampling and limits of the episodes.
         horizon: `episode` or `message`.
+        replay: recoveries answer again what the failed message answered (`RecoveryContext.PROMPT`).
+        episode_type: how episodes of exploration are played.
     """
 
     def __init__(
@@ -58,6 +61,8 @@ class EpisodeTasks:
         reward: CompositeReward,
         settings: RolloutSection,
         horizon: str,
+        replay: bool = False,
+        episode_type: type[Episode] = Episode,
     ) -> None:
         self._tasks = list(tasks)
         self._make_environment = make_environment
@@ -66,12 +71,17 @@ class EpisodeTasks:
         self._reward = reward
         self._settings = settings
         self._message_horizon = horizon == "message"
+        self._replay = replay
+        self._episode_type = episode_type
         self._milestones: dict[tuple[str, int], list[Snapshot]] = {}
         self._counts: Counter[str] = Counter()
 
     def dataset(self) -> Dataset:
         """One row a task."""
-        rows = [{"prompt": [{"role": "user", "content": task.id}], "task": index} for index, task in enumerate(self._tasks)]
+        rows = [
+            {"prompt": [{"role": "user", "content": task.id}], "task": index, "id": task.id, "scenario": task.scenario}
+            for index, task in enumerate(self._tasks)
+        ]
         return Dataset.from_list(rows)
 
     def prompt(self, row: dict[str, Any]) -> tuple[list[Message], list[Tool]]:
@@ -106,7 +116,7 @@ class EpisodeTasks:
         if trajectory is None or point is None:
             return None
         task, step = self._tasks[rollout.row["task"]], trajectory.steps[point]
-        state, tools = self._state_after(step)
+        state, tools = self._state_around(step)
         reference = self._continuation(task, step.turn)
         if reference is None and self._message_horizon:
             self._counts["without_reference"] += 1
@@ -146,14 +156,15 @@ class EpisodeTasks:
                 row=row,
                 prompt_ids=tuple(prompt),
                 completion_ids=tuple(completion),
+                mask=tuple(mask),
                 text=self._chat.decode(completion),
                 reward=None if trajectory.verdict is None else float(trajectory.solved),
                 outcome=trajectory.solved,
                 update=0,
                 trajectory=trajectory,
             )
-            for row, prompt, completion, trajectory in zip(
-                rows, output["prompt_ids"], output["completion_ids"], trajectories, strict=True
+            for row, prompt, completion, mask, trajectory in zip(
+                rows, output["prompt_ids"], output["completion_ids"], output["env_mask"], trajectories, strict=True
             )
         ]
 
@@ -165,6 +176,18 @@ class EpisodeTasks:
             return [self._score_message(context, completion.ids, 0)[1] for context, completion in pairs]
         rows = [dict(context.failure.row) for context in contexts]
         return [trajectory.solved for trajectory in self._play(rows, contexts, policy, sampling)]
+
+    def trace(self, rollout: Rollout) -> Trace:
+        """What an episode called, beside the reference."""
+        steps = rollout.trajectory.steps if rollout.trajectory else ()
+        task = self._tasks[rollout.row["task"]]
+        self._environment.reset(task)
+        reference = {index: turn.calls for index, turn in enumerate(task.turns)}
+        return Trace([step.calls for step in steps], [step.turn for step in steps], reference, self._environment.tools)
+
+    def best_reward(self, update: int) -> float:
+        """A solved episode's."""
+        return 1.0
 
     def take_counts(self) -> dict[str, int]:
         """What was met since the last call and could not be used."""
@@ -183,7 +206,10 @@ class EpisodeTasks:
             task = self._tasks[row["task"]]
             episodes.append(task if contexts is None else self._start(task, contexts[index]))
         limits = EpisodeLimits(self._settings.steps_per_turn, self._settings.max_context_tokens)
-        return play_episodes(episodes, lambda _: self._make_environment(), policy, self._chat, limits, sampling)
+        episode_type = self._episode_type if contexts is None else Episode
+        return play_episodes(
+            episodes, lambda _: self._make_environment(), policy, self._chat, limits, sampling, episode_type=episode_type
+        )
 
     def _start(self, task: Task, context: CorrectiveContext) -> EpisodeStart:
         assert context.failure.snapshot is not None
@@ -211,11 +237,14 @@ class EpisodeTasks:
         breakdown = self._reward.score(step, update)
         return breakdown.total, breakdown.outcome
 
-    def _state_after(self, step: Step) -> tuple[Snapshot, tuple[Tool, ...]]:
-        """The state that the failed message left behind, and the tools offered there. It stays in the environment."""
+    def _state_around(self, step: Step) -> tuple[Snapshot, tuple[Tool, ...]]:
+        """The state that the failed message left behind (in a replay, found), and the tools offered there.
+
+        It stays in the environment.
+        """
         assert step.snapshot is not None
         self._environment.restore(step.snapshot)
-        for call in step.calls:
+        for call in () if self._replay else step.calls:
             self._environment.call(call)
         return self._environment.snapshot(), tuple(self._environment.tools)
 

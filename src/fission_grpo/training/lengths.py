@@ -73,7 +73,7 @@ def step_lengths(
         Lengths.of("prompts", prompts, bound, "rollout.max_context_tokens"),
         Lengths.of("reference messages", references, recipe.rollout.max_new_tokens, "rollout.max_new_tokens"),
     ]
-    if recipe.method == "fission":
+    if recipe.recovers:
         found.append(
             Lengths.of("corrective contexts", contexts, recipe.fission.max_context_tokens, "fission.max_context_tokens")
         )

@@ -7,13 +7,13 @@ prompt_fn(row) -> messages, tools                                           x of
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 from fission_grpo.chat.parsing import parse_message
-from fission_grpo.failure_files import failure_to_json
 from fission_grpo.failures import Diagnosis, classify_step
 from fission_grpo.tasks.rows import messages_of, reference_of, tools_of
-from fission_grpo.types import CorrectiveContext, Failure, FailureKind, Message, RecoveryTarget, Tool, Trajectory
+from fission_grpo.types import CorrectiveContext, Failure, FailureKind, Message, RecoveryTarget, Tool, ToolCall, Trajectory
 
 CONTEXT_COLUMN = "corrective_context"
 """Column in which reward and outcome functions find a recovery row's context; None for exploration rows."""
@@ -26,6 +26,7 @@ class Rollout:
     Attributes:
         row: the dataset row; `context` stands for it where this is a recovery.
         prompt_ids, completion_ids: what was fed and what came back, token for token.
+        mask: 1 where a completion token is the policy's, 0 where it is the environment's (in an episode).
         text: the completion decoded without its end token.
         reward: the weighted sum of the reward functions, None where the infrastructure failed.
         outcome: the binary verdict.
@@ -36,6 +37,7 @@ class Rollout:
     row: Mapping[str, Any]
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
+    mask: tuple[int, ...]
     text: str
     reward: float | None
     outcome: bool
@@ -50,10 +52,30 @@ class Rollout:
 
     @property
     def sampled_tokens(self) -> int:
-        """Tokens of it that the policy sampled; in an episode, the environment's lie between them."""
-        if self.trajectory is None:
-            return len(self.completion_ids)
-        return sum(len(step.completion.ids) for step in self.trajectory.steps)
+        """Tokens of it that the policy wrote; in an episode, the environment's lie between them."""
+        return sum(self.mask)
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """Where in the completion each message of the policy begins and ends (S,)."""
+        edges = [index for index, (left, right) in enumerate(pairwise((0, *self.mask, 0))) if left != right]
+        return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a rollout called, beside what the reference calls.
+
+    Attributes:
+        calls: of every message the policy wrote (S,).
+        turns: the user turn of every message (S,).
+        reference: the reference calls of every user turn that the rollout takes part in.
+    """
+
+    calls: Sequence[Sequence[ToolCall]]
+    turns: Sequence[int]
+    reference: Mapping[int, Sequence[ToolCall]]
+    tools: Sequence[Tool]
 
 
 FailureFn = Callable[[Rollout], Failure | None]
@@ -103,31 +125,3 @@ def failure_of_row(rollout: Rollout) -> Failure | None:
         update=rollout.update,
         row=dict(rollout.row),
     )
-
-
-def group_record(
-    step: int, context: CorrectiveContext, results: Sequence[tuple[str, float | None, bool]], advantages: Sequence[float]
-) -> dict[str, Any]:
-    """One recovery group as the run folder keeps it (docs/runs.md).
-
-    Args:
-        step: the update that trains it, as `metrics.jsonl` counts.
-        results: text, reward and outcome of every recovery.
-        advantages: likewise.
-    """
-    feedback = context.feedback
-    return {
-        "step": step,
-        "failure": failure_to_json(context.failure, without=("tools",)),
-        "feedback": {
-            "text": feedback.text,
-            "source": feedback.source,
-            "level": int(feedback.level),
-            "kind": feedback.kind,
-            "replaced": feedback.replaced,
-        },
-        "recoveries": [
-            {"text": text, "reward": reward, "outcome": outcome, "advantage": advantage}
-            for (text, reward, outcome), advantage in zip(results, advantages, strict=True)
-        ],
-    }

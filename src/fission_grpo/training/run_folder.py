@@ -3,7 +3,7 @@
     recipe.yaml           as resolved, every default written out
     versions.json         of this package and of what it stands on
     metrics.jsonl         one line an update
-    trajectories/         fission_groups.jsonl: one line a recovery group
+    trajectories/         exploration_groups.jsonl and fission_groups.jsonl: one line a group
     alignment.jsonl       one line a measurement of the simulator, and one a refresh
     checkpoint-*/         whole once `COMPLETE` is in it
     model/                the trained policy
@@ -22,7 +22,8 @@ from fission_grpo.errors import UserError
 from fission_grpo.recipe import Recipe, dump_recipe, load_recipe
 
 ALIGNMENT_LOG = "alignment.jsonl"
-LOGS = ("metrics.jsonl", "trajectories/fission_groups.jsonl", ALIGNMENT_LOG)
+GROUP_LOGS = {"exploration": "trajectories/exploration_groups.jsonl", "recovery": "trajectories/fission_groups.jsonl"}
+LOGS = ("metrics.jsonl", *GROUP_LOGS.values(), ALIGNMENT_LOG)
 _PACKAGES = ("fission-grpo", "torch", "transformers", "trl", "accelerate", "peft", "datasets", "bfcl-eval")
 
 
@@ -44,8 +45,10 @@ class RunFolder:
                 f"run folder {path}: there is a run in it; `fission resume {path}` continues it, --run names another"
             )
         (path / "trajectories").mkdir(parents=True, exist_ok=True)
-        (path / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
         (path / "versions.json").write_text(json.dumps(_versions(), indent=1), encoding="utf-8")
+        draft = path / ".recipe.yaml.partial"  # whoever finds a recipe takes the run up again: it must be whole
+        draft.write_text(dump_recipe(recipe), encoding="utf-8")
+        draft.rename(path / "recipe.yaml")
         return cls(path)
 
     def recipe(self) -> Recipe:

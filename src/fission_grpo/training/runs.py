@@ -28,8 +28,9 @@ from fission_grpo.training import checkpoint
 from fission_grpo.training.adapters import lora_config
 from fission_grpo.training.config import FissionGRPOConfig
 from fission_grpo.training.episode import EpisodeTasks
+from fission_grpo.training.methods.registry import CLASSES, make_method
 from fission_grpo.training.metrics import BudgetCallback, MetricsCallback, MetricSink
-from fission_grpo.training.run_folder import ALIGNMENT_LOG, RunFolder
+from fission_grpo.training.run_folder import ALIGNMENT_LOG, GROUP_LOGS, RunFolder
 from fission_grpo.training.simulator.alignment import AlignmentMonitor
 from fission_grpo.training.simulator.serving import check_simulators, refresher_of, simulators_of
 from fission_grpo.training.step import StepTasks
@@ -76,10 +77,7 @@ def train(
         UserError: a mistake in the recipe, tasks, model or run folder; nothing was loaded or overwritten before it.
     """
     quieten()
-    check_recipe(recipe.model_dump(exclude_none=True), trainer_fields=trainer_fields())
-    resolve_model(recipe.model)
-    if recipe.method == "fission":
-        check_simulators(recipe.simulator, run)
+    check_trainable(recipe, run)
     newest = checkpoint.newest_complete(run) if resume else None
     tasks = tasks_of(recipe.tasks.train, "train", recipe.environment)
     args = trainer_config(recipe, run)
@@ -89,13 +87,29 @@ def train(
         folder.cut_back(checkpoint.load_state(newest)["logs"])
     else:
         folder.cut_back({})
+    spent = folder.tokens()
     if token_budget is not None:
-        trainer.add_callback(BudgetCallback(token_budget, spent=folder.tokens()))
-    if newest is not None and checkpoint.step_of(newest) >= args.max_steps > 0:
+        trainer.add_callback(BudgetCallback(token_budget, spent))
+    at_last_update = newest is not None and checkpoint.step_of(newest) >= args.max_steps > 0
+    past_budget = token_budget is not None and spent > token_budget
+    if newest is not None and (at_last_update or past_budget):
         trainer.load_weights(newest)  # killed between the last update and the end
     else:
         trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     trainer.save_model(str(run / "model"))
+
+
+def check_trainable(recipe: Recipe, run: Path) -> None:
+    """Checks what only the libraries know: the fields of TRL's config, the model, the simulators. Loads no weights.
+
+    Raises:
+        UserError: a mistake in the recipe.
+    """
+    check_recipe(recipe.model_dump(exclude_none=True), trainer_fields=trainer_fields())
+    resolve_model(recipe.model)
+    _method_settings(recipe)
+    if recipe.recovers:
+        check_simulators(recipe.simulator, run)
 
 
 def tasks_of(source: TaskSource, split: Split, environment: str) -> list[Task]:
@@ -112,9 +126,10 @@ def trainer_config(recipe: Recipe, run: Path) -> FissionGRPOConfig:
     """The recipe as settings of the trainer; on a machine without a GPU, the ones that a CPU needs."""
     fission = recipe.fission.model_dump(exclude={"simulators", "recovery_horizon", "feedback_level"})
     fission["feedback_level"] = int(FeedbackLevel[recipe.fission.feedback_level.upper()])
-    if recipe.method == "grpo":
+    if not recipe.recovers:
         fission["recovery_fraction"] = 0.0
-    settings: dict[str, Any] = _DEFAULTS | ({} if torch.cuda.is_available() else _CPU_DEFAULTS) | recipe.trainer | fission
+    machine = {} if torch.cuda.is_available() else _CPU_DEFAULTS
+    settings: dict[str, Any] = _DEFAULTS | machine | recipe.trainer | _method_settings(recipe) | fission
     if settings["logging_steps"] != 1:
         raise UserError(
             f"trainer.logging_steps: {settings['logging_steps']} found, 1 is allowed: metrics have one line an update"
@@ -131,6 +146,17 @@ def trainer_config(recipe: Recipe, run: Path) -> FissionGRPOConfig:
         raise UserError(f"trainer: {error}") from error
 
 
+def _method_settings(recipe: Recipe) -> dict[str, Any]:
+    """The fields of TRL's config that the method decides."""
+    settings = CLASSES[recipe.method].settings
+    for key, value in settings.items():
+        if recipe.trainer.get(key, value) != value:
+            raise UserError(
+                f"trainer.{key}: {recipe.trainer[key]!r} found, {value!r} is allowed: `method: {recipe.method}` decides it"
+            )
+    return dict(settings)
+
+
 def build_trainer(
     recipe: Recipe, args: FissionGRPOConfig, tasks: Sequence[Task], folder: RunFolder, sinks: Sequence[MetricSink]
 ) -> FissionGRPOTrainer:
@@ -139,7 +165,7 @@ def build_trainer(
     if not shows_tools(tokenizer):
         raise UserError(without_tools(recipe.model))
     granularity = granularity_of(recipe, tasks, ChatFormat(tokenizer))
-    diagnoses = recipe.method == "fission" and PartialState().is_main_process  # a simulator may be large
+    diagnoses = recipe.recovers and PartialState().is_main_process  # a simulator may be large
     trainer = FissionGRPOTrainer(
         model,
         granularity.reward,
@@ -154,7 +180,8 @@ def build_trainer(
         rollout_func=None if args.use_vllm and recipe.granularity == "step" else granularity.rollout,
         peft_config=lora_config(recipe.lora),
         callbacks=[MetricsCallback(granularity.take_counts, partial(folder.append, "metrics.jsonl"), *sinks)],
-        record_group=partial(folder.append, "trajectories/fission_groups.jsonl"),
+        method=make_method(recipe, granularity),
+        record_group=lambda kind, record: folder.append(GROUP_LOGS[kind], record),
     )
     trainer.remove_callback(PrinterCallback)  # would print every log as a dictionary, into the progress display
     trainer.extra_state = lambda: {"logs": folder.offsets()}
@@ -165,9 +192,10 @@ def granularity_of(recipe: Recipe, tasks: Sequence[Task], chat: ChatFormat) -> S
     """The tasks as the recipe has them played and judged."""
     reward = CompositeReward(RewardSettings(**recipe.reward.model_dump()))
     environment = partial(_comparable_environment, recipe.environment)
+    replay = recipe.fission.recovery_context == "prompt"
     if recipe.granularity == "step":
-        return StepTasks(tasks, environment, chat, reward, recipe.rollout.max_context_tokens)
-    return EpisodeTasks(tasks, environment, chat, reward, recipe.rollout, recipe.fission.recovery_horizon)
+        return StepTasks(tasks, environment, chat, reward, recipe.rollout.max_context_tokens, replay)
+    return EpisodeTasks(tasks, environment, chat, reward, recipe.rollout, recipe.fission.recovery_horizon, replay)
 
 
 def _monitor(recipe: Recipe, folder: RunFolder, chain: FallbackChain) -> AlignmentMonitor:

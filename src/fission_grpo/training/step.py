@@ -26,7 +26,7 @@ from fission_grpo.rewards.composite import CompositeReward, RewardBreakdown
 from fission_grpo.rollout.policy import Policy, Sampling
 from fission_grpo.tasks.task import Task
 from fission_grpo.training.generation import generate_messages
-from fission_grpo.training.rollouts import CONTEXT_COLUMN, Rollout
+from fission_grpo.training.rollouts import CONTEXT_COLUMN, Rollout, Trace
 from fission_grpo.types import (
     CorrectiveContext,
     Failure,
@@ -48,6 +48,7 @@ class StepTasks:
         chat: the policy's chat format.
         reward: the composite reward.
         context_tokens: of the prompts; longer instances are left out and counted in `too_long`.
+        replay: recoveries answer x again, from the state before the failed message (`RecoveryContext.PROMPT`).
     """
 
     def __init__(
@@ -57,10 +58,12 @@ class StepTasks:
         chat: ChatFormat,
         reward: CompositeReward,
         context_tokens: int,
+        replay: bool = False,
     ) -> None:
         self._environment = make_environment()
         self._chat = chat
         self._reward = reward
+        self._replay = replay
         self._counts: Counter[str] = Counter()
         built = [step_instance(self._environment, place) for place in step_places(tasks)]
         self.instances = [each for each in built if len(chat.render(each.messages, each.tools)) <= context_tokens]
@@ -69,7 +72,12 @@ class StepTasks:
     def dataset(self) -> Dataset:
         """One row an instance. Messages, tools and reference stay out of Arrow: rows name their instance."""
         rows = [
-            {"prompt": [{"role": "user", "content": instance.task.id}], "instance": index}
+            {
+                "prompt": [{"role": "user", "content": instance.task.id}],
+                "instance": index,
+                "id": instance.task.id,
+                "scenario": instance.task.scenario,
+            }
             for index, instance in enumerate(self.instances)
         ]
         return Dataset.from_list(rows)
@@ -109,6 +117,8 @@ class StepTasks:
         )
         if reached or diagnosis is None:
             return None
+        if self._replay:
+            changed = None
         reference = instance.reference if changed is None else self._way_back(changed, instance)
         if reference is None:
             self._counts["unrecoverable_in_one_step"] += 1
@@ -147,6 +157,7 @@ class StepTasks:
                 row=row,
                 prompt_ids=tuple(prompt),
                 completion_ids=completion.ids,
+                mask=(1,) * len(completion.ids),
                 text=self._chat.decode(completion.ids),
                 reward=None if score is None else score.total,
                 outcome=score is not None and score.outcome,
@@ -164,6 +175,19 @@ class StepTasks:
         }
         scored = self._score_rows([completion.ids for completion in completions], columns, update=0)
         return [score is not None and score.outcome for score in scored]
+
+    def demonstration(self, row: dict[str, Any]) -> str:
+        """The reference message of a row: its calls, or the words that end a turn."""
+        return render_calls(self.instances[row["instance"]].reference) or CLOSING_TEXT
+
+    def trace(self, rollout: Rollout) -> Trace:
+        """What a rollout called, beside the reference."""
+        instance = self.instances[rollout.row["instance"]]
+        return Trace([parse_message(rollout.text).calls], [0], {0: instance.reference}, instance.tools)
+
+    def best_reward(self, update: int) -> float:
+        """The largest R that can be had at an update."""
+        return self._reward.best(update)
 
     def take_counts(self) -> dict[str, int]:
         """What was met since the last call and could not be used."""

@@ -4,21 +4,21 @@ One generation batch, in order:
 
     pop contexts -> explore the other rows -> recover from the contexts -> record outcomes -> intercept failures -> merge
 
-TRL's methods are wrapped, never copied. Those that are private are listed in `WRAPPED` and held by contract tests:
+What differs between training methods (GRPO and its relatives) is a `Method`, in `methods/`. TRL's own methods are wrapped,
+never copied. Those that are private are listed in `WRAPPED` and held by contract tests:
 `_generate_and_score_completions` chooses the rows, `_tokenize_prompts` gives recovery rows their sampled ids and every
 other row its own tools, `_calculate_rewards` keeps what TRL does not return, `_compute_loss` leaves out rows that cannot
 matter, `_get_train_sampler` makes an epoch's order independent of earlier ones, `_save_checkpoint` adds our state and seals.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
-from datasets import Dataset
 from torch import Tensor
 from transformers import AutoTokenizer
 from transformers.trainer_pt_utils import get_model_param_count
@@ -33,10 +33,14 @@ from fission_grpo.simulators.base import Simulator, Weighted
 from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.simulators.environment import EnvironmentSimulator
 from fission_grpo.simulators.rules import RulesSimulator
-from fission_grpo.tasks.rows import check_tools_of
 from fission_grpo.training import checkpoint
+from fission_grpo.training.advantages import as_tensor, group_advantages, of_rollouts, zeroed
+from fission_grpo.training.batch import Batch, Generated
 from fission_grpo.training.batches import EpochSampler, ExplorationQueue, Row, merge_outputs
 from fission_grpo.training.config import TOKEN_NORMALISED_LOSSES, FissionGRPOConfig
+from fission_grpo.training.datasets import check_dataset
+from fission_grpo.training.dynamic_sampling import explore
+from fission_grpo.training.methods.base import Method
 from fission_grpo.training.rollouts import (
     CONTEXT_COLUMN,
     FailureFn,
@@ -44,11 +48,12 @@ from fission_grpo.training.rollouts import (
     PromptFn,
     Rollout,
     failure_of_row,
-    group_record,
     prompt_of_row,
 )
 from fission_grpo.training.simulator.alignment import AlignmentMonitor
-from fission_grpo.types import CorrectiveContext, Tool, Trajectory
+from fission_grpo.training.token_counts import prefilled_tokens, trained_tokens
+from fission_grpo.training.trajectory_log import exploration_record, logged, recovery_record
+from fission_grpo.types import CorrectiveContext, Failure, Message
 
 WRAPPED = (
     "_generate_and_score_completions",
@@ -59,28 +64,6 @@ WRAPPED = (
     "_save_checkpoint",
 )
 """TRL's private methods that this trainer wraps."""
-
-
-@dataclass
-class Batch:
-    """What is known of the rows that TRL is generating for, filled in as it goes.
-
-    Attributes:
-        rows: local dataset rows, one a rollout, in TRL's order.
-        group_size: rollouts of one prompt: G, or G' for recoveries.
-        contexts: the context of every row for recoveries, else None.
-        tools: what every exploration row offers.
-    """
-
-    rows: list[Row]
-    group_size: int
-    contexts: list[CorrectiveContext] | None = None
-    tools: list[list[Tool]] = field(default_factory=list[list[Tool]])
-    prompt_ids: list[list[int]] = field(default_factory=list[list[int]])
-    completion_ids: list[list[int]] = field(default_factory=list[list[int]])
-    rewards: list[float | None] = field(default_factory=list["float | None"])
-    outcomes: list[bool] = field(default_factory=list[bool])
-    trajectories: list[Trajectory] | None = None
 
 
 class FissionGRPOTrainer(GRPOTrainer):
@@ -95,7 +78,8 @@ class FissionGRPOTrainer(GRPOTrainer):
         outcome_fn: one bool a row; without it `args.success_threshold` decides on the reward.
         failure_fn: what a failed exploration rollout teaches; the default reads text, tools and reference of the row.
         prompt_fn: x of a row as chat messages and tools; the default reads the columns `prompt` and `tools`.
-        record_group: called on the main process with one dictionary for every recovery group.
+        method: what the update is; plain GRPO by default.
+        record_group: called on the main process with "exploration" or "recovery" and one dictionary, for every group.
         make_monitor: makes what watches the simulators, of the chain that they stand in; it measures at checkpoints.
 
     Raises:
@@ -117,7 +101,8 @@ class FissionGRPOTrainer(GRPOTrainer):
         outcome_fn: OutcomeFn | None = None,
         failure_fn: FailureFn | None = None,
         prompt_fn: PromptFn | None = None,
-        record_group: Callable[[dict[str, Any]], None] | None = None,
+        method: Method | None = None,
+        record_group: Callable[[str, dict[str, Any]], None] | None = None,
         make_monitor: Callable[[FallbackChain], AlignmentMonitor] | None = None,
         **trl_arguments: Any,
     ) -> None:
@@ -130,12 +115,17 @@ class FissionGRPOTrainer(GRPOTrainer):
             name = model if isinstance(model, str) else model.config._name_or_path
             processing_class = AutoTokenizer.from_pretrained(name, padding_side="left")
         self.chat = ChatFormat(processing_class)
-        _check_dataset(trl_arguments.get("train_dataset"), args)
+        check_dataset(trl_arguments.get("train_dataset"), args)
+        self.method = method or Method()
+        self._sample = trl_arguments.get("rollout_func")
+        if self._sample is not None:
+            trl_arguments["rollout_func"] = _generate
         super().__init__(model, reward_funcs, args=args, processing_class=processing_class, **trl_arguments)
         self.engine = FissionEngine(args.fission_settings(), _chain(error_simulator), self.chat)
         self.monitor = make_monitor(self.engine.chain) if make_monitor else None
         self._policy_size = get_model_param_count(self.model)
         self.batch: Batch | None = None
+        self._tally: Counter[str] = Counter()
         self._outcome_fn = outcome_fn
         self._failure_fn = failure_fn or failure_of_row
         self._prompt_fn = prompt_fn or prompt_of_row
@@ -149,25 +139,21 @@ class FissionGRPOTrainer(GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
         if not self._in_training:
-            output, _ = self._generate_batch(Batch(list(inputs), self.num_generations_eval))
-            return output
+            return self.generate_batch(Batch(list(inputs), self.num_generations_eval)).output
+        self.method.begin(self)
         contexts = self._pop_contexts(rows=len(inputs) * self.accelerator.num_processes)
-        outputs: list[dict[str, Any]] = []
-        failed: list[Rollout] = []
-        exploration = self._exploration_rows(inputs, displaced=len(contexts) * self.engine.settings.recovery_generations)
-        if exploration:
-            output, rollouts = self._generate_batch(Batch(exploration, self.num_generations))
-            outputs.append(output)
-            failed += self._after("exploration", rollouts)
+        rows = self._exploration_rows(inputs, displaced=len(contexts) * self.engine.settings.recovery_generations)
+        halves: list[Generated] = []
+        if rows:
+            halves.append(explore(rows, self))
+            self._record_exploration(halves[-1])
         if contexts:
-            output, rollouts = self._generate_batch(self._recovery_batch(contexts))
-            outputs.append(output)
-            failed_again = self._after("recovery", rollouts)
-            self._record(contexts, rollouts, output["advantages"])
-            failed += failed_again if self.engine.settings.refission else []
-        self._intercept(failed)
-        merged = merge_outputs(outputs, cast(Any, self.processing_class).pad_token_id)
-        self._count("tokens/trained", _trained_tokens(self._rows_that_matter(merged)))
+            halves.append(self.generate_batch(self._recovery_batch(contexts)))
+            self._record_recoveries(contexts, halves[-1])
+        self._intercept([failure for half in halves for failure in half.failures if failure is not None])
+        merged = merge_outputs([half.output for half in halves], cast(Any, self.processing_class).pad_token_id)
+        self.count("tokens/trained", trained_tokens(self._rows_that_matter(merged)))
+        self._flush_counts()
         return merged
 
     def _pop_contexts(self, rows: int) -> list[CorrectiveContext]:
@@ -177,9 +163,9 @@ class FissionGRPOTrainer(GRPOTrainer):
         if self.accelerator.is_main_process:
             holder[0] = self.engine.pop(self.state.global_step, rows)
         diagnosing = self.engine.simulator_seconds - diagnosing
-        self._count("time/simulator_seconds", diagnosing)
-        self._count("time/pop_seconds", time.perf_counter() - started - diagnosing)
-        self._count("tokens/simulator", self._simulator_tokens() - read)
+        self.count("time/simulator_seconds", diagnosing)
+        self.count("time/pop_seconds", time.perf_counter() - started - diagnosing)
+        self.count("tokens/simulator", self._simulator_tokens() - read)
         return broadcast_object_list(holder)[0] if self.accelerator.num_processes > 1 else holder[0]
 
     def _simulator_tokens(self) -> float:
@@ -190,16 +176,16 @@ class FissionGRPOTrainer(GRPOTrainer):
     def _exploration_rows(self, inputs: list[Row], displaced: int) -> list[Row]:
         """This rank's rows of the prompts whose turn it is, in whole groups over the ranks' joined order."""
         rows = gather_object(inputs)
-        return self._local(self._queue.exchange(rows, wanted=len(rows) - displaced))
+        return self.local(self._queue.exchange(rows, wanted=len(rows) - displaced))
 
     def _recovery_batch(self, contexts: list[CorrectiveContext]) -> Batch:
         group_size = self.engine.settings.recovery_generations
-        repeated = self._local([context for context in contexts for _ in range(group_size)])
+        repeated = self.local([context for context in contexts for _ in range(group_size)])
         rows = [{**context.failure.row, "prompt": list(context.messages)} for context in repeated]
         return Batch(rows, group_size, contexts=repeated)
 
-    def _generate_batch(self, batch: Batch) -> tuple[dict[str, Any], list[Rollout]]:
-        """Lets TRL generate and score one batch of equal group size, then applies the signal filter."""
+    def generate_batch(self, batch: Batch) -> Generated:
+        """Lets TRL generate and score one batch of equal group size, then applies method and signal filter."""
         inputs = self._inputs(batch)
         # Recoveries have a group size of their own; TRL reads it from this one attribute.
         own_size, self.num_generations = self.num_generations, batch.group_size
@@ -209,8 +195,11 @@ class FissionGRPOTrainer(GRPOTrainer):
         finally:
             self.num_generations = own_size
             self.batch = None
-        self._filter_signal(batch, output)
-        return output, self._rollouts(batch)
+        rollouts = self._rollouts(batch)
+        self._weigh(batch, rollouts, output)
+        if self._in_training:
+            self._count_rollouts(batch, rollouts)
+        return Generated(output, rollouts, self._failures(batch, rollouts))
 
     def _inputs(self, batch: Batch) -> list[Row]:
         """The rows as TRL gets them: prompts as plain messages, and one more column that tells recoveries apart."""
@@ -219,22 +208,31 @@ class FissionGRPOTrainer(GRPOTrainer):
         if not is_conversational(batch.rows[0]):
             return [{**row, CONTEXT_COLUMN: None} for row in batch.rows]
         prompts = [self._prompt_fn(row) for row in batch.rows]
-        batch.tools = [tools for _, tools in prompts]
+        batch.messages, batch.tools = [x for x, _ in prompts], [tools for _, tools in prompts]
         return [{**row, "prompt": x, CONTEXT_COLUMN: None} for row, (x, _) in zip(batch.rows, prompts, strict=True)]
 
-    def _filter_signal(self, batch: Batch, output: dict[str, Any]) -> None:
-        outcomes = gather_object(batch.outcomes)
-        starts = range(0, len(outcomes), batch.group_size)
-        kept = [has_signal(outcomes[start : start + batch.group_size], self._signal_filter) for start in starts]
-        rows = self._local([keep for keep in kept for _ in range(batch.group_size)])
-        output["advantages"] = output["advantages"] * torch.tensor(rows, device=output["advantages"].device)
+    def _weigh(self, batch: Batch, rollouts: list[Rollout], output: dict[str, Any]) -> None:
+        """Puts the method's advantages in place of TRL's, and those of groups that the signal filter drops to zero."""
+        scores = gather_object([self.method.scores(rollout) for rollout in rollouts])
+        recovery, update = batch.contexts is not None, self.state.global_step
+        advantages = group_advantages(self.method, scores, batch.group_size, recovery=recovery, update=update)
+        if advantages is not None:
+            own = as_tensor(self.local(advantages), rollouts, output["completion_ids"].shape[1])
+            output["advantages"] = own.to(output["advantages"].device)
+        starts = range(0, len(scores), batch.group_size)
+        outcomes = [[score.outcome for score in scores[start : start + batch.group_size]] for start in starts]
+        batch.signal = [any(group) and not all(group) for group in outcomes]
+        kept = [has_signal(group, self._signal_filter) for group in outcomes for _ in range(batch.group_size)]
+        output["advantages"] = zeroed(output["advantages"], self.local(kept))
 
     def _rollouts(self, batch: Batch) -> list[Rollout]:
+        masks = batch.masks or [[1] * len(ids) for ids in batch.completion_ids]
         return [
             Rollout(
                 row=batch.rows[index],
                 prompt_ids=tuple(batch.prompt_ids[index]),
                 completion_ids=tuple(batch.completion_ids[index]),
+                mask=tuple(masks[index]),
                 text=self.chat.decode(batch.completion_ids[index]),
                 reward=batch.rewards[index],
                 outcome=batch.outcomes[index],
@@ -245,39 +243,74 @@ class FissionGRPOTrainer(GRPOTrainer):
             for index in range(len(batch.rows))
         ]
 
-    def _after(self, name: str, rollouts: list[Rollout]) -> list[Rollout]:
-        """Counts a half of the batch, and returns those that failed. What the infrastructure broke is masked, not failed."""
+    def _count_rollouts(self, batch: Batch, rollouts: list[Rollout]) -> None:
+        """Counts rows, groups and tokens of a half. What the infrastructure broke is masked and counts nowhere."""
         scored = [rollout for rollout in gather_object(_light(rollouts)) if rollout[0] is not None]
-        if scored:
-            self._count(f"{name}/reward", sum(reward for reward, _ in scored) / len(scored))
-            self._count(f"{name}/outcome", sum(outcome for _, outcome in scored) / len(scored))
-        self._count(f"{name}/rows", len(scored))
+        self.count(f"{batch.name}/reward_sum", sum(reward for reward, _ in scored))
+        self.count(f"{batch.name}/outcomes", sum(outcome for _, outcome in scored))
+        self.count(f"{batch.name}/rows", len(scored))
+        self.count(f"{batch.name}/groups", len(batch.signal))
+        self.count(f"{batch.name}/groups_with_signal", sum(batch.signal))
         sampled = sum(rollout.sampled_tokens for rollout in rollouts)
-        self._count(f"tokens/{name}_sampled", sampled)
-        self._count(f"tokens/{name}_prefill", sum(rollout.tokens for rollout in rollouts) - sampled)
-        return [rollout for rollout in rollouts if rollout.reward is not None and not rollout.outcome]
+        self.count(f"tokens/{batch.name}_sampled", sampled)
+        self.count(f"tokens/{batch.name}_prefill", prefilled_tokens(rollouts))
 
-    def _record(self, contexts: list[CorrectiveContext], rollouts: list[Rollout], advantages: Tensor) -> None:
+    def _failures(self, batch: Batch, rollouts: list[Rollout]) -> list[Failure | None]:
+        """What the failed rollouts teach; None for the others, and for recoveries unless those fission again."""
+        if not self._in_training or (batch.contexts is not None and not self.engine.settings.refission):
+            return [None] * len(rollouts)
+        started = time.perf_counter()
+        failed = [rollout.reward is not None and not rollout.outcome for rollout in rollouts]
+        failures = [self._failure_fn(rollout) if fails else None for rollout, fails in zip(rollouts, failed, strict=True)]
+        self.count("time/failure_seconds", time.perf_counter() - started)
+        return failures
+
+    def _record_exploration(self, half: Generated) -> None:
+        if self._record_group is None:
+            return
+        weights = of_rollouts(half.output["advantages"], half.rollouts)
+        rows = zip(half.rollouts, weights, half.failures, strict=True)
+        messages = self._prompts_of(half.rollouts)
+        lines = gather_object(
+            [
+                logged(rollout, weight, self.chat, x, failure)
+                for (rollout, weight, failure), x in zip(rows, messages, strict=True)
+            ]
+        )
+        if self.accelerator.is_main_process:
+            for start in range(0, len(lines), self.num_generations):
+                group = lines[start : start + self.num_generations]
+                self._record_group("exploration", exploration_record(self.state.global_step + 1, group))
+
+    def _prompts_of(self, rollouts: list[Rollout]) -> list[list[Message]]:
+        """x of exploration rollouts; siblings share a row, so it is made once a group."""
+        made: dict[tuple[int, ...], list[Message]] = {}
+        for rollout in rollouts:
+            if rollout.prompt_ids not in made:
+                made[rollout.prompt_ids] = self._prompt_fn(dict(rollout.row))[0]
+        return [made[rollout.prompt_ids] for rollout in rollouts]
+
+    def _record_recoveries(self, contexts: list[CorrectiveContext], half: Generated) -> None:
         """Feeds the outcomes of the recovery groups to selection, escalation and the log."""
-        results = gather_object([(each.text, each.reward, each.outcome) for each in rollouts])
-        weights: list[float] = cast(Tensor, self.accelerator.gather(advantages)).tolist()
+        weights = of_rollouts(half.output["advantages"], half.rollouts)
+        pairs = zip(half.rollouts, weights, strict=True)
+        lines = gather_object([logged(rollout, weight, self.chat) for rollout, weight in pairs])
         if not self.accelerator.is_main_process:
             return
         size = self.engine.settings.recovery_generations
         for index, context in enumerate(contexts):
-            group = slice(index * size, (index + 1) * size)
-            scored = [outcome for _, reward, outcome in results[group] if reward is not None]
+            group = lines[index * size : (index + 1) * size]
+            scored = [each.outcome for each in group if each.reward is not None]
             if scored:
                 self.engine.record(context, scored)
                 if self.monitor is not None:
                     self.monitor.note_group(context, scored)
             if self._record_group is not None:
-                self._record_group(group_record(self.state.global_step + 1, context, results[group], weights[group]))
+                self._record_group("recovery", recovery_record(self.state.global_step + 1, context, group))
 
-    def _intercept(self, failed: list[Rollout]) -> None:
+    def _intercept(self, failures: list[Failure]) -> None:
         """Failures of all ranks enter the pool, on the main process."""
         started = time.perf_counter()
-        failures = [failure for failure in map(self._failure_fn, failed) if failure is not None]
         gathered = gather_object(failures)  # every rank calls it, with an empty list too
         if self.accelerator.is_main_process:
             self.engine.intercept(gathered)
@@ -285,20 +318,26 @@ class FissionGRPOTrainer(GRPOTrainer):
             if self.monitor is not None:
                 self.monitor.note_failures(gathered)
             for name, value in self.engine.metrics().items():
-                self._count(name, value)
-        self._count("time/intercept_seconds", time.perf_counter() - started)
+                self.count(name, value)
+        self.count("time/intercept_seconds", time.perf_counter() - started)
 
     @property
     def _in_training(self) -> bool:
         return bool(cast(Any, self.model).training)
 
-    def _local(self, rows: list[Any]) -> list[Any]:
+    def local(self, rows: list[Any]) -> list[Any]:
         """This rank's share of something that lies in the ranks' joined order."""
         share = len(rows) // self.accelerator.num_processes
         return rows[self.accelerator.process_index * share :][:share]
 
-    def _count(self, name: str, value: float) -> None:
-        self._metrics["train" if self._in_training else "eval"][name].append(float(value))
+    def count(self, name: str, value: float) -> None:
+        """Adds to what is logged of the update at hand."""
+        self._tally[name] += value  # pyright: ignore[reportArgumentType]  # a Counter of floats
+
+    def _flush_counts(self) -> None:
+        for name, value in self._tally.items():
+            self._metrics["train"][name].append(float(value))
+        self._tally.clear()
 
     # --- what TRL asks for on the way ---
 
@@ -360,6 +399,7 @@ class FissionGRPOTrainer(GRPOTrainer):
             and self.top_entropy_quantile == 1.0
         )
         kept = inputs["advantages"] != 0
+        kept = kept if kept.dim() == 1 else kept.any(dim=1)
         if not exact or bool(kept.all()):
             return inputs
         if not bool(kept.any()):
@@ -420,28 +460,6 @@ class FissionGRPOTrainer(GRPOTrainer):
         return super().train(resume_from_checkpoint, *arguments, **named)
 
 
-def _check_dataset(dataset: Any, args: FissionGRPOConfig) -> None:
-    """Says what is wrong with a dataset before anything is trained (streams are left alone).
-
-    TRL leaves out a batch that is not full: with fewer prompts than one batch needs, it would train nothing, silently.
-    """
-    if not isinstance(dataset, Dataset):
-        return
-    if len(dataset) and not is_conversational(dataset[0]):
-        raise UserError(
-            "train_dataset, column prompt: plain text found, chat messages allowed "
-            '([{"role": "user", "content": ...}]): feedback on a failed call is a message of its own'
-        )
-    if "tools" in dataset.column_names:
-        check_tools_of({"tools": tools} for tools in dataset["tools"])
-    needed = cast(int, args.generation_batch_size) // cast(int, args.num_generations)
-    if len(dataset) < needed:
-        raise UserError(
-            f"train_dataset: {len(dataset)} prompts found, at least {needed} allowed: one generation batch of "
-            f"{args.generation_batch_size} rows in groups of {args.num_generations} (num_generations)"
-        )
-
-
 def _chain(simulator: Simulator | Sequence[Simulator] | None) -> FallbackChain:
     """The simulator or simulators a user gave, behind the leak guard and in front of the fixed sentence."""
     if simulator is None:
@@ -449,9 +467,11 @@ def _chain(simulator: Simulator | Sequence[Simulator] | None) -> FallbackChain:
     return FallbackChain(simulator if isinstance(simulator, Sequence) else [simulator])
 
 
-def _trained_tokens(output: dict[str, Any]) -> int:
-    """Tokens that the update computes: of every row that takes part, prompt included."""
-    return int(output["prompt_mask"].sum() + output["completion_mask"].sum())
+def _generate(prompts: list[Any], trainer: Any) -> dict[str, Any]:
+    """TRL's `rollout_func`: the method samples, with what the user or the granularity gave for it."""
+    output = trainer.method.generate(prompts, trainer, trainer._sample)
+    trainer.batch.masks = output.get("env_mask", [])
+    return output
 
 
 def _light(rollouts: list[Rollout]) -> list[tuple[float | None, bool]]:

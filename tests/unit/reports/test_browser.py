@@ -10,8 +10,9 @@ from browsers import chromium, needs_chromium, open_file
 from playwright.sync_api import Browser, Page, expect
 from sample_runs import CAT, exploration_group, recovery_group, write_lines, write_run
 
-from fission_grpo.reports.data import EXPLORATION_LOG, RECOVERY_LOG, load_runs
+from fission_grpo.reports.data import load_runs
 from fission_grpo.reports.html import run_report, write_report
+from fission_grpo.training.run_folder import GROUP_LOGS
 
 pytestmark = needs_chromium
 HOSTILE = (
@@ -45,8 +46,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     old: dict[str, Any] = recovery_group(20, 8, text="an older line")
     old["recoveries"] = [{name: value for name, value in each.items() if name != "segments"} for each in old["recoveries"]]
     del old["key"]
-    write_lines(runs[1] / EXPLORATION_LOG, explorations)
-    write_lines(runs[1] / RECOVERY_LOG, [recovery_group(12), old])
+    write_lines(runs[1] / GROUP_LOGS["exploration"], explorations)
+    write_lines(runs[1] / GROUP_LOGS["recovery"], [recovery_group(12), old])
     return made(runs, root / "report.html")
 
 
@@ -238,8 +239,8 @@ def test_what_a_model_wrote_is_inert(browser: Browser, tmp_path: Path, text: str
     recovery = recovery_group(2, text=text)
     recovery["failure"] |= {"task_id": text, "text": text, "kind": text, "results": [{"content": f"{text} again"}]}
     recovery["feedback"] |= {"text": text, "source": text, "replaced": text}
-    write_lines(run / EXPLORATION_LOG, [exploration])
-    write_lines(run / RECOVERY_LOG, [recovery])
+    write_lines(run / GROUP_LOGS["exploration"], [exploration])
+    write_lines(run / GROUP_LOGS["recovery"], [recovery])
     page, complaints = open_file(browser, made([run], tmp_path / "report.html"))
     elements = page.evaluate("[...document.body.querySelectorAll('script, img, iframe')].length")
     for _ in range(16):

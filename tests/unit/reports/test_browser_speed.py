@@ -9,8 +9,9 @@ from browsers import chromium, needs_chromium, open_file
 from playwright.sync_api import expect
 from sample_runs import exploration_group, recovery_group, write_lines, write_run
 
-from fission_grpo.reports.data import EXPLORATION_LOG, RECOVERY_LOG, load_runs
+from fission_grpo.reports.data import load_runs
 from fission_grpo.reports.html import run_report, write_report
+from fission_grpo.training.run_folder import GROUP_LOGS
 
 GROUPS = 650
 """Of each kind, with eight trajectories: 10,400 are logged, and 10,000 shown."""
@@ -52,8 +53,8 @@ def recoveries(rng: random.Random) -> Iterator[dict[str, object]]:
 def test_ten_thousand_trajectories_do_not_lag(tmp_path: Path) -> None:
     rng = random.Random(0)
     run = write_run(tmp_path / "a", groups=0)
-    write_lines(run / EXPLORATION_LOG, explorations(rng))
-    write_lines(run / RECOVERY_LOG, recoveries(rng))
+    write_lines(run / GROUP_LOGS["exploration"], explorations(rng))
+    write_lines(run / GROUP_LOGS["recovery"], recoveries(rng))
     report = tmp_path / "report.html"
     write_report(run_report(load_runs([run])), report)
     with chromium() as browser:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from sample_runs import exploration_group, recovery_group, write_lines, write_run
 
 from fission_grpo.errors import UserError
-from fission_grpo.reports.data import EXPLORATION_LOG, RECOVERY_LOG, load_runs, read_groups
+from fission_grpo.reports.data import load_runs, read_groups
 from fission_grpo.reports.texts import visible
 from fission_grpo.reports.trajectories import Trajectories, pack_trajectories
+from fission_grpo.training.run_folder import GROUP_LOGS
 
 
 def unpacked(trajectories: Trajectories) -> dict[str, Any]:
@@ -40,8 +41,8 @@ def test_a_text_stands_once_and_old_lines_are_read(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a", groups=0)
     old = recovery_group(3, text="again")
     old["recoveries"] = [{name: value for name, value in each.items() if name != "segments"} for each in old["recoveries"]]
-    write_lines(run / RECOVERY_LOG, [old])
-    write_lines(run / EXPLORATION_LOG, [exploration_group(2)])
+    write_lines(run / GROUP_LOGS["recovery"], [old])
+    write_lines(run / GROUP_LOGS["exploration"], [exploration_group(2)])
     content = unpacked(pack_trajectories(load_runs([run])))
     texts = content["texts"]
     assert len(texts) == len(set(texts))
@@ -56,7 +57,7 @@ def test_what_is_no_number_is_none(tmp_path: Path, value: float | None) -> None:
     group = exploration_group(1)
     group["rollouts"][0] |= {"reward": value, "advantage": [0.123456, value]}
     run = write_run(tmp_path / "a", groups=0)
-    write_lines(run / EXPLORATION_LOG, [group])
+    write_lines(run / GROUP_LOGS["exploration"], [group])
     rollout = unpacked(pack_trajectories(load_runs([run])))["groups"][0]["rollouts"][0]
     assert (rollout["reward"], rollout["advantage"]) == (None, [0.1235, None])
 

@@ -1,0 +1,165 @@
+"""The folder of a comparison, and what is found in it.
+
+plan.yaml             what the runs share, the arms with their recipes and baselines, the number of seeds, the command
+tasks/                train.jsonl, test.jsonl, probe.jsonl, and manifest.json with their hashes
+start-SEED/           evaluation.jsonl and probe.jsonl of the policy that all start from
+ARM-SEED/             the run folder of an arm with a seed; evaluation.jsonl and probe.jsonl of its policy
+*.log                 whatever a worker printed
+comparison.{md,json,html}
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fission_grpo.errors import UserError
+from fission_grpo.evaluation.records import EpisodeRecord, load_records
+from fission_grpo.recipe import Recipe
+from fission_grpo.recipe.comparison import START
+from fission_grpo.recipe.loading import check_recipe
+from fission_grpo.reports.data import EVALUATION_FILE, read_jsonl
+
+PROBE_FILE = "probe.jsonl"
+"""In a run folder: the trained policy's continuations of the probe set."""
+PLAN_FILE = "plan.yaml"
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    """One policy, evaluated: an arm trained with one seed.
+
+    Attributes:
+        steps: the lines of `metrics.jsonl`; none of the start policy.
+        evaluation, probe: its episodes on the test tasks, and its continuations of the probe set.
+    """
+
+    path: Path
+    seed: int
+    steps: Sequence[Mapping[str, Any]]
+    evaluation: Sequence[EpisodeRecord]
+    probe: Sequence[EpisodeRecord]
+
+    @cached_property
+    def tokens(self) -> dict[str, float]:
+        """Tokens processed, by what they were processed for (docs/method.md, section 8.2)."""
+        spent: dict[str, float] = {"prefill": 0.0, "sampled": 0.0, "trained": 0.0, "simulator": 0.0}
+        for step in self.steps:
+            for name, count in (step.get("tokens") or {}).items():
+                kind = name.rpartition("_")[2]
+                spent[kind] = spent.get(kind, 0.0) + float(count)
+        return spent
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of the updates."""
+        return sum(float(step.get("seconds") or 0.0) for step in self.steps)
+
+
+@dataclass(frozen=True)
+class ArmRuns:
+    """An arm and its finished runs, by seed.
+
+    Attributes:
+        recipe: of its runs, seed aside; None of the start policy.
+        baseline: the arm that its differences are taken from.
+        added: nobody named it; it is GRPO at a granularity that had no baseline.
+    """
+
+    name: str
+    recipe: Recipe | None
+    baseline: str | None
+    added: bool
+    runs: Mapping[int, SeedRun]
+
+
+@dataclass(frozen=True)
+class ComparedRuns:
+    """A comparison as far as it is finished.
+
+    Attributes:
+        shared: what all runs have in common: budget, evaluation, probe, model, environment, tasks, rollout.
+        seeds: how many were asked for; an arm may have fewer so far.
+        hashes: sha256 of the task and probe files.
+        sizes: number of entries of each of them.
+    """
+
+    path: Path
+    shared: Mapping[str, Any]
+    seeds: int
+    command: str
+    start: ArmRuns
+    arms: Sequence[ArmRuns]
+    hashes: Mapping[str, str]
+    sizes: Mapping[str, int]
+    versions: Mapping[str, str]
+
+    @property
+    def budget(self) -> int:
+        return int(self.shared["budget"])
+
+
+def load_comparison(out: Path) -> ComparedRuns:
+    """Reads the folder of a comparison; runs that are not evaluated yet are left out.
+
+    Raises:
+        UserError: it is none, or a file in it is broken.
+    """
+    plan = load_plan_file(out)
+    if plan is None:
+        raise UserError(f"comparison {out}: no {PLAN_FILE} in it; `fission compare RECIPE --out {out}` makes one")
+    arms = [
+        ArmRuns(
+            name=name,
+            recipe=check_recipe(arm["recipe"], f"{out / PLAN_FILE}, arm `{name}`"),
+            baseline=arm.get("baseline"),
+            added=arm.get("added", False),
+            runs=_runs(out, name, plan["seeds"]),
+        )
+        for name, arm in plan["arms"].items()
+    ]
+    manifest = out / "tasks" / MANIFEST
+    frozen = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {"sha256": {}, "entries": {}}
+    versions = next((run.path / "versions.json" for arm in arms for run in arm.runs.values()), None)
+    return ComparedRuns(
+        path=out,
+        shared=plan["shared"],
+        seeds=plan["seeds"],
+        command=plan["command"],
+        start=ArmRuns(START, None, None, False, _runs(out, START, plan["seeds"])),
+        arms=arms,
+        hashes=frozen["sha256"],
+        sizes=frozen["entries"],
+        versions=json.loads(versions.read_text(encoding="utf-8")) if versions is not None else {},
+    )
+
+
+def load_plan_file(out: Path) -> dict[str, Any] | None:
+    """What `plan.yaml` holds, or None where there is none."""
+    path = out / PLAN_FILE
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def run_path(out: Path, arm: str, seed: int) -> Path:
+    """The run folder of an arm with a seed."""
+    return out / f"{arm}-{seed}"
+
+
+def _runs(out: Path, arm: str, seeds: int) -> dict[int, SeedRun]:
+    paths = {seed: run_path(out, arm, seed) for seed in range(seeds)}
+    return {
+        seed: SeedRun(
+            path=path,
+            seed=seed,
+            steps=read_jsonl(path / "metrics.jsonl"),
+            evaluation=load_records(path / EVALUATION_FILE),
+            probe=load_records(path / PROBE_FILE),
+        )
+        for seed, path in paths.items()
+        if (path / EVALUATION_FILE).is_file() and (path / PROBE_FILE).is_file()
+    }
