@@ -23,7 +23,7 @@
       if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
       else if (value !== undefined && value !== null && value !== false) element.setAttribute(name, value);
     }
-    element.append(...children.filter((child) => child !== null && child !== undefined)); // strings become text nodes
+    element.append(...children.filter((child) => child !== null && child !== undefined && child !== false)); // strings become text nodes
     return element;
   };
   const spaced = (name) => name.replaceAll("_", " ");
@@ -75,13 +75,9 @@
 
   let lowered = null; // made by the first search
 
-  const textHits = (word) => {
-    lowered ??= data.texts.map((text) => text.toLowerCase());
-    return lowered.map((text) => text.includes(word));
-  };
-
   const matcher = (word) => {
-    const hits = textHits(word);
+    lowered ??= data.texts.map((text) => text.toLowerCase());
+    const hits = lowered.map((text) => text.includes(word));
     const groupHits = new Map();
     const inGroup = (group) => {
       if (!groupHits.has(group)) {
@@ -131,22 +127,14 @@
     const { group, failure } = item;
     const facts = [`update ${group.step}`, group.recovery ? "recovery" : "exploration"];
     if (failure) facts.push(spaced(failure.kind));
-    if (!group.recovery && item.links.length) facts.push("⤷ recoveries");
-    const attributes = {
-      class: "row",
-      role: "option",
-      id: `browser-row-${place}`,
-      "aria-selected": String(item === selected),
-      "aria-posinset": place + 1,
-      "aria-setsize": shown.length,
-      onclick: () => open(item),
-    };
+    const position = { "aria-selected": String(item === selected), "aria-posinset": place + 1, "aria-setsize": shown.length };
     const name = make("span", { class: "name" }, dot(group), group.task);
-    const reward = make("span", {}, item.rollout.reward === null ? "" : item.rollout.reward.toFixed(2));
+    const led = !group.recovery && item.links.length > 0 && make("span", { title: "has recoveries" }, "⤷ ");
+    const reward = item.rollout.reward === null ? "" : item.rollout.reward.toFixed(2);
     const element = make(
-      "div", attributes,
+      "div", { class: "row", role: "option", id: `browser-row-${place}`, ...position, onclick: () => open(item) },
       make("div", {}, name, badge(item)),
-      make("div", { class: "facts" }, make("span", {}, facts.join(" · ")), reward),
+      make("div", { class: "facts" }, make("span", {}, facts.join(" · ")), make("span", { class: "figure" }, led, reward)),
     );
     element.style.top = `${place * ROW}px`;
     return element;
@@ -193,8 +181,10 @@
     let trainedParts = 0;
     const text = make("pre");
     for (const [place, trained] of rollout.segments) {
+      const part = make("div", { class: "part" });
+      text.append(part);
       if (!trained) {
-        text.append(make("span", { class: "untrained" }, data.texts[place]));
+        part.append(make("span", { class: "untrained" }, data.texts[place]));
         continue;
       }
       const perMessage = Array.isArray(rollout.advantage);
@@ -202,8 +192,8 @@
       const way = advantage > 0 ? "up" : advantage < 0 ? "down" : "flat";
       const mark = make("mark", { class: `trained ${way}`, title: `trained, advantage ${signed(advantage)}` }, data.texts[place]);
       mark.style.setProperty("--share", Math.min(1, Math.abs(advantage) / STRONG));
-      if (perMessage) text.append(make("span", { class: "step" }, `${signed(advantage)} `));
-      text.append(mark);
+      if (perMessage) part.append(make("span", { class: "step" }, `${signed(advantage)} `));
+      part.append(mark);
       trainedParts += 1;
     }
     return text;
