@@ -5,19 +5,10 @@ the result. The main process imports no torch: it makes the tasks, shows progres
 quickstart has finished is kept, and the same command with the same folder takes it up again.
 """
 
-import contextlib
-import os
-import signal
-import sys
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
-from multiprocessing.process import BaseProcess
-from multiprocessing.queues import Queue
 from pathlib import Path
-from queue import Empty
-from typing import Any, Literal
+from typing import Any, cast
 
 from fission_grpo.errors import UserError
 from fission_grpo.evaluation.records import EpisodeRecord, load_records, save_records
@@ -27,11 +18,10 @@ from fission_grpo.recipe.methods import METHODS, MethodName
 from fission_grpo.reports.data import EVALUATION_FILE, START_FILE, Run, load_runs
 from fission_grpo.reports.html import Report, run_report, write_report
 from fission_grpo.reports.progress import ProgressDisplay
+from fission_grpo.workers import Device, Failure, Job, Tell, run_jobs
 
 ARMS: tuple[MethodName, ...] = ("grpo", "fission")
 """The two arms, the baseline first: it is the left column, and what the difference is taken from."""
-_PATIENCE = 10.0
-"""Seconds that a stopped worker has to leave by itself."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +86,16 @@ def run_quickstart(out: Path, size: Size, say: Callable[[str], None], display: P
     _make_tasks(out / "tasks", size, say)
     (out / "start").mkdir(parents=True, exist_ok=True)
     say("Evaluating the start policy, then training and evaluating GRPO and Fission-GRPO side by side")
-    _work_all([_Job(out, method, recipe, index) for index, (method, recipe) in enumerate(recipes.items())], say, display)
+    parts = [_Part(out, method, recipe, index) for index, (method, recipe) in enumerate(recipes.items())]
+    jobs = [Job(part.method, out / f"{part.method}.log", part.work) for part in parts]
+    run_jobs(jobs, [Device(threads=1)] * len(jobs), _Watcher(display))
     report = _report(out, size)
     write_report(report, out / "report.html")
     return report
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Part:
     """What one worker does: part `index` of the start policy's evaluation, then one method from beginning to end."""
 
     out: Path
@@ -111,26 +103,45 @@ class _Job:
     recipe: Recipe
     index: int
 
-    @property
-    def run(self) -> Path:
-        return self.out / self.method
+    def work(self, tell: Tell) -> None:
+        """Does what is missing. Tells a text of what it is doing, or a line of metrics."""
+        from fission_grpo.evaluation.models import evaluate_into
+        from fission_grpo.tasks.task import load_tasks
+        from fission_grpo.training.runs import train
 
-    @property
-    def start_part(self) -> Path:
-        return self.out / "start" / f"part-{self.index}.jsonl"
+        run, start = self.out / self.method, self.out / "start" / f"part-{self.index}.jsonl"
+        tasks = load_tasks(self.out / "tasks" / "test.jsonl")
+        if not start.exists():
+            tell("playing start")
+            evaluate_into(start, self.recipe.model, tasks[self.index :: len(ARMS)], self.recipe)
+        if not (run / "model" / "training_args.bin").exists():  # what the trainer writes last
+            tell("loading")
+            train(self.recipe, run, resume=(run / "recipe.yaml").exists(), sinks=[tell])
+        if not (run / EVALUATION_FILE).exists():
+            tell("playing test")
+            evaluate_into(run / EVALUATION_FILE, str(run / "model"), tasks, self.recipe)
+        tell("done")
 
-    @property
-    def log(self) -> Path:
-        return self.out / f"{self.method}.log"
 
+class _Watcher:
+    """Shows what the workers tell; the first failure ends the quickstart."""
 
-@dataclass(frozen=True)
-class _Event:
-    """What a worker tells: `note` what it is doing, `update` a line of metrics, `failed` one sentence."""
+    def __init__(self, display: ProgressDisplay) -> None:
+        self._display = display
 
-    kind: Literal["note", "update", "failed"]
-    method: MethodName
-    content: Any
+    def started(self, name: str) -> None:
+        pass
+
+    def told(self, name: str, event: Any) -> None:
+        label = METHODS[cast(MethodName, name)].title
+        if isinstance(event, str):
+            self._display.note(label, event)
+        else:
+            self._display.update(label, event)
+
+    def ended(self, name: str, failure: Failure | None) -> None:
+        if failure is not None:
+            raise UserError(f"{METHODS[cast(MethodName, name)].title}: {failure.sentence}; see {failure.log}")
 
 
 def _check_same(run: Path, recipe: Recipe) -> None:
@@ -151,90 +162,6 @@ def _make_tasks(folder: Path, size: Size, say: Callable[[str], None]) -> None:
             shares = SplitShares(*(float(split == each) for each in ("train", "validation", "test")))
             tasks = generate_tasks(count, seed=0, environment=environment, mix=Mix.COMPACT, shares=shares)
             save_tasks(tasks, folder / f"{split}.jsonl")
-
-
-def _work_all(jobs: Sequence[_Job], say: Callable[[str], None], display: ProgressDisplay) -> None:
-    context = get_context("spawn")
-    events: Queue[_Event] = context.Queue()
-    workers = [context.Process(target=_work, args=(job, events), name=job.method) for job in jobs]
-    try:
-        for worker in workers:
-            worker.start()
-        while any(worker.is_alive() for worker in workers) or not events.empty():
-            with contextlib.suppress(Empty):
-                _take(events.get(timeout=0.5), display)
-        for worker, job in zip(workers, jobs, strict=True):
-            if worker.exitcode:
-                raise UserError(
-                    f"the worker of {METHODS[job.method].title} ended with status {worker.exitcode}; see {job.log}"
-                )
-    finally:
-        _stop(workers)
-
-
-def _take(event: _Event, display: ProgressDisplay) -> None:
-    label = METHODS[event.method].title
-    if event.kind == "failed":
-        raise UserError(event.content)
-    if event.kind == "note":
-        display.note(label, event.content)
-    else:
-        display.update(label, event.content)
-
-
-def _stop(workers: Sequence[BaseProcess]) -> None:
-    """Ends workers that are still at it: with an interrupt, as Ctrl-C would, then without asking."""
-    alive = [worker for worker in workers if worker.is_alive() and worker.pid is not None]
-    for worker in alive:
-        os.kill(worker.pid or 0, signal.SIGINT)
-    for worker in alive:
-        worker.join(_PATIENCE)
-        worker.kill()
-
-
-def _work(job: _Job, events: "Queue[_Event]") -> None:
-    """The main function of a worker process. Whatever libraries print goes to its log."""
-    from fission_grpo.rollout.cpu import configure_cpu
-
-    with job.log.open("a", encoding="utf-8") as log:
-        os.dup2(log.fileno(), sys.stdout.fileno())
-        os.dup2(log.fileno(), sys.stderr.fileno())
-    configure_cpu(threads=1)
-    try:
-        _run_job(job, events)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except UserError as error:
-        events.put(_Event("failed", job.method, str(error)))
-    except Exception as error:
-        traceback.print_exc()
-        events.put(
-            _Event("failed", job.method, f"{METHODS[job.method].title}: {type(error).__name__}: {error}; see {job.log}")
-        )
-
-
-def _run_job(job: _Job, events: "Queue[_Event]") -> None:
-    from fission_grpo.evaluation.models import evaluate_into
-    from fission_grpo.tasks.task import load_tasks
-    from fission_grpo.training.runs import train
-
-    def note(text: str) -> None:
-        events.put(_Event("note", job.method, text))
-
-    def update(metrics: dict[str, Any]) -> None:
-        events.put(_Event("update", job.method, metrics))
-
-    tasks = load_tasks(job.out / "tasks" / "test.jsonl")
-    if not job.start_part.exists():
-        note("playing start")
-        evaluate_into(job.start_part, job.recipe.model, tasks[job.index :: len(ARMS)], job.recipe)
-    if not (job.run / "model" / "training_args.bin").exists():  # what the trainer writes last
-        note("loading")
-        train(job.recipe, job.run, resume=(job.run / "recipe.yaml").exists(), sinks=[update])
-    if not (job.run / EVALUATION_FILE).exists():
-        note("playing test")
-        evaluate_into(job.run / EVALUATION_FILE, str(job.run / "model"), tasks, job.recipe)
-    note("done")
 
 
 def _report(out: Path, size: Size) -> Report:

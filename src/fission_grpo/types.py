@@ -120,12 +120,28 @@ class Step:
 
 
 @dataclass(frozen=True)
+class TakenBack:
+    """What an episode played and took back, so that its steps do not show it (`rollout/purifying.py`).
+
+    Attributes:
+        repairs: how often a failed message was replaced.
+        sampled_tokens: written for it, less what came to stand in the episode.
+        read_tokens: read for it: answers to what was taken back, and the repaired messages once more.
+    """
+
+    repairs: int = 0
+    sampled_tokens: int = 0
+    read_tokens: int = 0
+
+
+@dataclass(frozen=True)
 class Trajectory:
     """One episode of one policy on one task.
 
     Attributes:
         messages: the whole dialogue as chat messages, system and user messages included.
         verdict: None where the infrastructure failed.
+        taken_back: what it cost beside its steps.
     """
 
     task_id: str
@@ -135,6 +151,7 @@ class Trajectory:
     stop_reason: StopReason
     verdict: Verdict | None
     tags: tuple[str, ...] = ()
+    taken_back: TakenBack = TakenBack()
 
     @property
     def solved(self) -> bool:

@@ -95,8 +95,7 @@ def devices_of_machine(jobs: int | None = None) -> list[Device]:
 def run_jobs(jobs: Sequence[Job], devices: Sequence[Device], observer: Observer) -> list[Failure]:
     """Does all jobs, in order, as many at a time as there are devices. Returns those that failed.
 
-    Raises:
-        KeyboardInterrupt: after the workers have been ended.
+    Whatever is raised meanwhile, Ctrl-C or an error of the observer, ends the workers and goes on its way.
     """
     waiting, idle = deque(jobs), list(devices)
     running: dict[Connection, _Worker] = {}

@@ -83,6 +83,16 @@ def parse_message(text: str) -> ParsedMessage:
     return ParsedMessage("\n".join(part for part in outside if part), calls)
 
 
+def first_call(text: str) -> int | None:
+    """Where in a message its first call opens, behind the thinking; None where it makes none.
+
+    >>> first_call('Looking. <tool_call>{"name": "ls", "arguments": {}}</tool_call>')
+    9
+    """
+    found = _find_answer_blocks(text).found
+    return found[0][0] if found else None
+
+
 def render_calls(calls: Iterable[ToolCall]) -> str:
     """The canonical text of calls, which `parse_message` reads back unchanged.
 

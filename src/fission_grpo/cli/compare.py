@@ -26,6 +26,9 @@ def compare(
 
     Example: fission compare recipes/compare_small.yaml --seeds 2 --fast
     """
+    from fission_grpo.rollout.cpu import configure_cpu
+
+    configure_cpu(threads=1)  # of this process, before numpy is imported: the workers have the cores
     from fission_grpo.comparison.plan import load_plan
     from fission_grpo.comparison.run import run_comparison
     from fission_grpo.reports.comparison_progress import QueueDisplay
@@ -40,7 +43,7 @@ def compare(
     with interruptible(console, f"`{command}` continues"):
         for arm in plan.arms:
             console.print(escape(arm.describe()), highlight=False)
-        console.print(f"{plan.budget:,} tokens a run, {seeds} seeds. Folder: {folder}", highlight=False, soft_wrap=True)
+        console.print(f"{plan.budget:,} tokens a run; seeds: {seeds}. Folder: {folder}", highlight=False, soft_wrap=True)
         outcome = run_comparison(
             plan,
             folder,

@@ -52,6 +52,8 @@ def check_same(out: Path, plan: Plan, seeds: int) -> None:
         if out.exists() and any(not path.name.startswith(".") for path in out.iterdir()):
             raise UserError(f"--out {out}: the folder holds other things than a comparison; name another folder")
         return
+    if not (out / "tasks" / MANIFEST).is_file():
+        return  # stopped before anything was frozen: nothing depends on the plan that is there
     for key, values in differences(before["shared"], plan.shared).items():
         raise UserError(_refusal(out, f"`{key}`", values))
     for arm in plan.arms:
@@ -64,10 +66,8 @@ def check_same(out: Path, plan: Plan, seeds: int) -> None:
 
 def check_tasks(out: Path) -> None:
     """Raises UserError where a frozen file is not what was hashed when it was made."""
-    manifest = out / "tasks" / MANIFEST
-    if not manifest.is_file():
-        return
-    for name, digest in json.loads(manifest.read_text(encoding="utf-8"))["sha256"].items():
+    manifest = json.loads((out / "tasks" / MANIFEST).read_text(encoding="utf-8"))
+    for name, digest in manifest["sha256"].items():
         path = out / "tasks" / name
         if not path.is_file() or sha256(path) != digest:
             raise UserError(

@@ -1,6 +1,7 @@
 """A comparison from beginning to end, or what is left of one: freeze the inputs, do the runs, write the table."""
 
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from fission_grpo.reports.comparison_folder import MANIFEST, run_path
 from fission_grpo.reports.comparison_page import write_comparison
 from fission_grpo.reports.comparison_progress import QueueDisplay
 from fission_grpo.reports.comparison_tables import ComparisonTable
+from fission_grpo.reports.data import EVALUATION_FILE, START_FILE
 from fission_grpo.workers import Failure, Job, devices_of_machine, run_jobs
 
 Display = Callable[[dict[str, list[str]], int], QueueDisplay]
@@ -63,6 +65,7 @@ def run_comparison(plan: Plan, out: Path, seeds: int, *, command: str, display: 
             queue = [Job(name, out / f"{name}.log", work.work) for name, work in left.items()]
             with display({name: work.to_do for name, work in left.items()}, len(works) - len(left)) as shown:
                 failures = run_jobs(queue, devices, shown)
+            _give_start(works, out)
     except Timeout as error:
         raise UserError(f"--out {out}: another `fission compare` is at work in it; wait for it, or name another") from error
     return Outcome(write_comparison(out), failures)
@@ -76,6 +79,14 @@ def works_of(plan: Plan, out: Path, seeds: int) -> dict[str, RunWork]:
             path = run_path(out, name, seed)
             works[path.name] = work_of(out, plan, recipe, path, seed, trained=name != START)
     return works
+
+
+def _give_start(works: Mapping[str, RunWork], out: Path) -> None:
+    """Puts the start policy's evaluation into every run folder with the same seed, where `fission report` looks for it."""
+    for work in works.values():
+        played = run_path(out, START, work.recipe.seed) / EVALUATION_FILE
+        if work.trained and work.path.is_dir() and played.is_file():
+            shutil.copyfile(played, work.path / START_FILE)
 
 
 def _prepare(plan: Plan, out: Path, display: Display) -> None:

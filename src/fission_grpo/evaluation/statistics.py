@@ -7,7 +7,6 @@ whole scenarios are drawn. A difference between two methods is paired: both are 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -200,9 +199,11 @@ def count_arrays(
     runs: Sequence[Sequence[EpisodeRecord]], metric: str, scenarios: Mapping[str, int]
 ) -> tuple[Counts, Counts]:
     """Numerators and denominators (S, C), summed within seed and scenario; masked episodes count nowhere."""
-    counts: NDArray[Any] = np.zeros((2, len(runs), len(scenarios)))
+    counts_2SC: Counts = np.zeros((2, len(runs), len(scenarios)))
     for row, records in enumerate(runs):
-        for record in records:
-            if metric in record.counts and not record.masked:
-                counts[:, row, scenarios[record.scenario]] += record.counts[metric]
-    return counts[0], counts[1]
+        counted = [each for each in records if metric in each.counts and not each.masked]
+        columns = [scenarios[each.scenario] for each in counted]
+        for part in range(2):
+            weights = [each.counts[metric][part] for each in counted]
+            counts_2SC[part, row] = np.bincount(columns, weights, len(scenarios)) if counted else 0
+    return counts_2SC[0], counts_2SC[1]

@@ -28,12 +28,14 @@ class MethodInfo:
         recovers: a share of the batch is recovery groups (`fission.recovery_fraction`).
         granularities: where it is defined.
         needs_all_groups: it learns from groups whose outcomes all agree, which the signal filter would drop.
+        reflects: it writes about the failed message before the second attempt, and keeps two rows of each.
     """
 
     title: str
     recovers: bool = False
     granularities: tuple[str, ...] = ("step", "episode")
     needs_all_groups: bool = False
+    reflects: bool = False
 
 
 METHODS: dict[MethodName, MethodInfo] = {
@@ -44,7 +46,7 @@ METHODS: dict[MethodName, MethodInfo] = {
     "ngrpo": MethodInfo("NGRPO", needs_all_groups=True),
     "matchtir": MethodInfo("MatchTIR"),
     "cleaner": MethodInfo("CLEANER"),
-    "reflection": MethodInfo("Reflect and retry", recovers=True, granularities=("step",)),
+    "reflection": MethodInfo("Reflect and retry", recovers=True, granularities=("step",), reflects=True),
     "static_errors": MethodInfo("Static error data", recovers=True),
     "self_correction": MethodInfo("SFT on self-corrections", recovers=True),
     "demonstrations": MethodInfo("SFT on references", granularities=("step",), needs_all_groups=True),

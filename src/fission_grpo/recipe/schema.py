@@ -373,7 +373,24 @@ class Recipe(Section):
                 f"`fission.signal_filter` = {self.fission.signal_filter} drops the groups that `method` = {self.method} "
                 "is made for; none is allowed"
             )
+        if method.reflects:
+            self._check_reflection()
         return self
+
+    def _check_reflection(self) -> None:
+        fission = self.fission
+        if fission.recovery_generations % 2 or fission.recovery_generations < 4:
+            raise ValueError(
+                f"`fission.recovery_generations` = {fission.recovery_generations} does not fit `method` = {self.method}, "
+                "where each second attempt takes two rows; even numbers from 4 are allowed"
+            )
+        if fission.recovery_context == "prompt":
+            raise ValueError(
+                f"`fission.recovery_context` = prompt leaves `method` = {self.method} nothing to reflect on; "
+                "feedback, shuffled or attempt is allowed"
+            )
+        if fission.refission:
+            raise ValueError(f"`fission.refission` = true is not defined for `method` = {self.method}; false is allowed")
 
     def _check_positive(self, key: str) -> None:
         value = self.trainer.get(key)

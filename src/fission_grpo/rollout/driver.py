@@ -4,10 +4,8 @@ Whatever a policy emits is data: text that can not be read, calls of unknown too
 episode, and never raise. Sampled ids are kept and appended to; what was said is never rendered again.
 """
 
-import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from fission_grpo.environments.base import Environment
@@ -56,7 +54,7 @@ def play_episodes(
             for place, episode in enumerate(playing)
             if isinstance(episode, Episode) and episode.stop_reason is None
         ]:
-            completions = policy.generate([episode.ids for _, episode in active], _of_round(sampling, round_index))
+            completions = policy.generate([episode.ids for _, episode in active], sampling.of_round(round_index))
             for (place, episode), completion in zip(active, completions, strict=True):
                 step = episode.advance(completion)
                 if step is not None and on_step is not None:
@@ -84,10 +82,3 @@ def _open(
         return Trajectory(episode.id, episode.scenario, (), (), StopReason.INFRASTRUCTURE, None, episode.tags)
     start = EpisodeStart(episode, environment, tuple(messages), tuple(chat.render(messages, tools)))
     return episode_type(start, chat, limits, sampling.max_new_tokens)
-
-
-def _of_round(sampling: Sampling, round_index: int) -> Sampling:
-    """The sampling of one round: the same seed twice would give every message of an episode the same random numbers."""
-    if sampling.seed is None:
-        return sampling
-    return replace(sampling, seed=random.Random(f"{sampling.seed}/{round_index}").getrandbits(63))

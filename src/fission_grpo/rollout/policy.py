@@ -1,7 +1,8 @@
 """The Policy protocol: token ids in, token ids out."""
 
+import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from fission_grpo.types import Completion
@@ -22,6 +23,10 @@ class Sampling:
     top_k: int = 0
     max_new_tokens: int = 128
     seed: int | None = None
+
+    def of_round(self, index: int) -> "Sampling":
+        """The sampling of one of several rounds: the same seed twice would give every round the same random numbers."""
+        return self if self.seed is None else replace(self, seed=random.Random(f"{self.seed}/{index}").getrandbits(63))
 
 
 class Policy(Protocol):

@@ -15,14 +15,18 @@ class Batch:
     Attributes:
         rows: local dataset rows, one a rollout, in TRL's order.
         group_size: rollouts of one prompt: G, or G' for recoveries.
+        round: how many batches of exploration were sampled in this update before it.
         contexts: the context of every row for recoveries, else None.
         messages, tools: x of every exploration row as chat messages, and what it offers.
         masks: of every completion, 1 where a token is the policy's.
+        answers: the message of every row that is judged, where completions hold more than that.
+        copied: of every row, whether its completion was sampled in another row.
         signal: of every group over all ranks, whether its outcomes differ.
     """
 
     rows: list[Row]
     group_size: int
+    round: int = 0
     contexts: list[CorrectiveContext] | None = None
     messages: list[list[Message]] = field(default_factory=list[list[Message]])
     tools: list[list[Tool]] = field(default_factory=list[list[Tool]])
@@ -32,6 +36,8 @@ class Batch:
     rewards: list[float | None] = field(default_factory=list["float | None"])
     outcomes: list[bool] = field(default_factory=list[bool])
     trajectories: list[Trajectory] | None = None
+    answers: list[list[int]] = field(default_factory=list[list[int]])
+    copied: list[bool] = field(default_factory=list[bool])
     signal: list[bool] = field(default_factory=list[bool])
 
     @property

@@ -26,7 +26,7 @@ def explore(rows: list[Row], trainer: Any) -> Generated:
         # Every rank goes through as many rounds as the neediest: generating is collective.
         if max(gather_object([len(rows) - sum(signal)])) <= 0:
             break
-        batch = Batch(_further_rows(len(rows), round_index, trainer), size)
+        batch = Batch(_further_rows(len(rows), round_index, trainer), size, round=round_index + 1)
         found.append(trainer.generate_batch(batch))
         signal += _of_rows(batch, trainer)
     return found[0] if len(found) == 1 else _with_signal_first(found, signal, len(rows), trainer)

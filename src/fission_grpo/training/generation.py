@@ -20,18 +20,19 @@ def policy_of(trainer: Any) -> TransformersPolicy:
 def sampling_of(trainer: Any) -> Sampling:
     """The trainer's sampling settings, with a seed of the batch at hand.
 
-    It is reproducible after a resume, and differs between ranks and between the halves of a mixed batch.
+    It is reproducible after a resume, and differs between ranks, the halves of a mixed batch and rounds of resampling.
     """
     args = trainer.args
     half = 0 if trainer.batch.contexts is None else 1
     seed = ((args.seed * 1_000_003 + trainer.state.global_step) * 2 + half) * 4096 + trainer.accelerator.process_index
-    return Sampling(
+    sampling = Sampling(
         temperature=args.temperature,
         top_p=args.top_p,
         top_k=args.top_k or 0,
         max_new_tokens=args.max_completion_length,
         seed=seed,
     )
+    return sampling.of_round(trainer.batch.round) if trainer.batch.round else sampling
 
 
 def generate_messages(prompts: list[Any], trainer: Any) -> dict[str, Any]:

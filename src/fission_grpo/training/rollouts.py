@@ -17,6 +17,8 @@ from fission_grpo.types import CorrectiveContext, Failure, FailureKind, Message,
 
 CONTEXT_COLUMN = "corrective_context"
 """Column in which reward and outcome functions find a recovery row's context; None for exploration rows."""
+ANSWER_COLUMN = "answer_ids"
+"""Column in which they find the message to be judged, where a completion holds more than that (`methods/reflection.py`)."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,12 @@ class Rollout:
         row: the dataset row; `context` stands for it where this is a recovery.
         prompt_ids, completion_ids: what was fed and what came back, token for token.
         mask: 1 where a completion token is the policy's, 0 where it is the environment's (in an episode).
-        text: the completion decoded without its end token.
+        text: the completion decoded without its end token; where it holds more than the judged message, that message.
         reward: the weighted sum of the reward functions, None where the infrastructure failed.
         outcome: the binary verdict.
         update: policy updates done before it was sampled.
         trajectory: the episode, at episode granularity.
+        copied: its completion was sampled in another row, and counts there.
     """
 
     row: Mapping[str, Any]
@@ -44,6 +47,7 @@ class Rollout:
     update: int
     context: CorrectiveContext | None = None
     trajectory: Trajectory | None = None
+    copied: bool = False
 
     @property
     def tokens(self) -> int:

@@ -195,7 +195,8 @@ def granularity_of(recipe: Recipe, tasks: Sequence[Task], chat: ChatFormat) -> S
     replay = recipe.fission.recovery_context == "prompt"
     if recipe.granularity == "step":
         return StepTasks(tasks, environment, chat, reward, recipe.rollout.max_context_tokens, replay)
-    return EpisodeTasks(tasks, environment, chat, reward, recipe.rollout, recipe.fission.recovery_horizon, replay)
+    horizon, episode_type = recipe.fission.recovery_horizon, CLASSES[recipe.method].episode_type
+    return EpisodeTasks(tasks, environment, chat, reward, recipe.rollout, horizon, replay, episode_type)
 
 
 def _monitor(recipe: Recipe, folder: RunFolder, chain: FallbackChain) -> AlignmentMonitor:

@@ -9,7 +9,7 @@ messages are executed from a fork of the state S before them, so that feedback c
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from datasets import Dataset
@@ -21,12 +21,14 @@ from fission_grpo.environments.replay import CLOSING_TEXT
 from fission_grpo.environments.steps import StepInstance, step_instance, step_places
 from fission_grpo.errors import InfrastructureError
 from fission_grpo.failures import classify_step
+from fission_grpo.fission.context import FEEDBACK_HEADER
 from fission_grpo.rewards.base import ScoredStep
 from fission_grpo.rewards.composite import CompositeReward, RewardBreakdown
+from fission_grpo.rollout.episode import NOT_EXECUTED
 from fission_grpo.rollout.policy import Policy, Sampling
 from fission_grpo.tasks.task import Task
 from fission_grpo.training.generation import generate_messages
-from fission_grpo.training.rollouts import CONTEXT_COLUMN, Rollout, Trace
+from fission_grpo.training.rollouts import ANSWER_COLUMN, CONTEXT_COLUMN, Rollout, Trace
 from fission_grpo.types import (
     CorrectiveContext,
     Failure,
@@ -146,6 +148,23 @@ class StepTasks:
             row=dict(rollout.row),
         )
 
+    def error(self, row: Mapping[str, Any], text: str) -> list[Message]:
+        """What a message that errs when it is executed from S gets for an answer; nothing where it does not err."""
+        parsed = parse_message(text)
+        if parsed.error is not None:
+            return [{"role": "user", "content": f"{FEEDBACK_HEADER}\n{parsed.error.detail}"}]
+        try:
+            results, _, _ = self._execute(self.instances[row["instance"]].snapshot, parsed.calls, None)
+        except InfrastructureError:  # scoring meets it too, and masks the row
+            return []
+        if not any(result.is_error for result in results):
+            return []
+        contents = [result.content for result in results] + [NOT_EXECUTED] * (len(parsed.calls) - len(results))
+        return [
+            {"role": "tool", "name": call.name, "content": content}
+            for call, content in zip(parsed.calls, contents, strict=True)
+        ]
+
     def sample(self, rows: Sequence[dict[str, Any]], policy: Policy, sampling: Sampling) -> list[Rollout]:
         """One scored message a row, outside of training."""
         prompts = [self._chat.render(*self.prompt(row)) for row in rows]
@@ -220,8 +239,9 @@ class StepTasks:
     def _score_rows(
         self, completion_ids: Sequence[Sequence[int]], columns: dict[str, Any], update: int
     ) -> list[RewardBreakdown | None]:
+        answers = columns.get(ANSWER_COLUMN, completion_ids)
         scored: list[RewardBreakdown | None] = []
-        for ids, index, context in zip(completion_ids, columns["instance"], columns[CONTEXT_COLUMN], strict=True):
+        for ids, index, context in zip(answers, columns["instance"], columns[CONTEXT_COLUMN], strict=True):
             parsed = parse_message(self._chat.decode(ids))
             try:
                 scored.append(self.score(self.instances[index], context, parsed, len(ids), update))

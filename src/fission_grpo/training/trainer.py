@@ -118,6 +118,7 @@ class FissionGRPOTrainer(GRPOTrainer):
         check_dataset(trl_arguments.get("train_dataset"), args)
         self.method = method or Method()
         self._sample = trl_arguments.get("rollout_func")
+        _check_sampling(self.method, self._sample, args)
         if self._sample is not None:
             trl_arguments["rollout_func"] = _generate
         super().__init__(model, reward_funcs, args=args, processing_class=processing_class, **trl_arguments)
@@ -227,24 +228,27 @@ class FissionGRPOTrainer(GRPOTrainer):
 
     def _rollouts(self, batch: Batch) -> list[Rollout]:
         masks = batch.masks or [[1] * len(ids) for ids in batch.completion_ids]
+        answers, copied = batch.answers or batch.completion_ids, batch.copied or [False] * len(batch.rows)
         return [
             Rollout(
                 row=batch.rows[index],
                 prompt_ids=tuple(batch.prompt_ids[index]),
                 completion_ids=tuple(batch.completion_ids[index]),
                 mask=tuple(masks[index]),
-                text=self.chat.decode(batch.completion_ids[index]),
+                text=self.chat.decode(answers[index]),
                 reward=batch.rewards[index],
                 outcome=batch.outcomes[index],
                 update=self.state.global_step,
                 context=batch.contexts[index] if batch.contexts else None,
                 trajectory=batch.trajectories[index] if batch.trajectories else None,
+                copied=copied[index],
             )
             for index in range(len(batch.rows))
         ]
 
     def _count_rollouts(self, batch: Batch, rollouts: list[Rollout]) -> None:
         """Counts rows, groups and tokens of a half. What the infrastructure broke is masked and counts nowhere."""
+        rollouts = [rollout for rollout in rollouts if not rollout.copied]
         scored = [rollout for rollout in gather_object(_light(rollouts)) if rollout[0] is not None]
         self.count(f"{batch.name}/reward_sum", sum(reward for reward, _ in scored))
         self.count(f"{batch.name}/outcomes", sum(outcome for _, outcome in scored))
@@ -300,7 +304,7 @@ class FissionGRPOTrainer(GRPOTrainer):
         size = self.engine.settings.recovery_generations
         for index, context in enumerate(contexts):
             group = lines[index * size : (index + 1) * size]
-            scored = [each.outcome for each in group if each.reward is not None]
+            scored = [each.outcome for each in group if each.reward is not None and not each.copied]
             if scored:
                 self.engine.record(context, scored)
                 if self.monitor is not None:
@@ -465,6 +469,19 @@ def _chain(simulator: Simulator | Sequence[Simulator] | None) -> FallbackChain:
     if simulator is None:
         return FallbackChain([EnvironmentSimulator(), RulesSimulator()])
     return FallbackChain(simulator if isinstance(simulator, Sequence) else [simulator])
+
+
+def _check_sampling(method: Method, rollout_func: Any, args: FissionGRPOConfig) -> None:
+    """A method that samples in its own way goes through our `rollout_func`, and trains on what was not sampled at x."""
+    if type(method).generate is Method.generate:
+        return
+    name = type(method).__name__
+    if rollout_func is None:
+        raise UserError(
+            f"rollout_func: None found, a function is needed: method {name} samples more than TRL does by itself"
+        )
+    if args.use_vllm:
+        raise UserError(f"use_vllm: True found, False is allowed: method {name} trains tokens that were sampled elsewhere")
 
 
 def _generate(prompts: list[Any], trainer: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class LoggedRollout:
         messages: x of an exploration rollout as chat messages; the same for its whole group.
         segments: the completion as texts, each with whether the policy wrote it.
         failure: what the pool was offered of it.
+        copied: as in `Rollout`.
     """
 
     task_id: str
@@ -36,6 +37,7 @@ class LoggedRollout:
     outcome: bool
     advantage: Advantage
     failure: Mapping[str, Any] | None = None
+    copied: bool = False
 
 
 def logged(
@@ -60,6 +62,7 @@ def logged(
         outcome=rollout.outcome,
         advantage=advantage,
         failure=None if failure is None else _pointer(failure),
+        copied=rollout.copied,
     )
 
 

@@ -24,6 +24,7 @@ def plan() -> Plan:
 def out(plan: Plan, tmp_path: Path) -> Path:
     """A folder in which one run was begun."""
     write_plan(tmp_path, plan, 2, "fission compare")
+    freeze(tmp_path)
     RunFolder.create(tmp_path / "fission-0", run_recipe(plan.arms[1].recipe, tmp_path, 0))
     return tmp_path
 
@@ -31,6 +32,12 @@ def out(plan: Plan, tmp_path: Path) -> Path:
 def touch(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
+
+
+def freeze(out: Path) -> None:
+    for name in ("train", "test", "probe"):
+        touch(out / "tasks" / f"{name}.jsonl")
+    write_manifest(out / "tasks")
 
 
 def test_only_what_is_missing_is_done(tmp_path: Path) -> None:
@@ -74,13 +81,15 @@ def test_a_changed_arm_is_refused_by_the_key_that_differs(plan: Plan, out: Path)
 
 
 def test_altered_tasks_are_refused(plan: Plan, out: Path) -> None:
-    for name in ("train", "test", "probe"):
-        touch(out / "tasks" / f"{name}.jsonl")
-    write_manifest(out / "tasks")
     check_same(out, plan, 2)
     (out / "tasks" / "test.jsonl").write_text("{}\n")
     with pytest.raises(UserError, match=r"tasks/test.jsonl is not the file"):
         check_same(out, plan, 2)
+
+
+def test_a_plan_under_which_nothing_was_made_may_be_mended(plan: Plan, tmp_path: Path) -> None:
+    write_plan(tmp_path, plan, 2, "fission compare")
+    check_same(tmp_path, replace(plan, budget=60_000), 2)
 
 
 def test_a_folder_of_something_else_is_refused(plan: Plan, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from fission_grpo.rollout.episode import Episode
 from fission_grpo.training.rollouts import Rollout
 
 Advantage = float | Sequence[float]
@@ -44,10 +45,12 @@ class Method:
     Attributes:
         settings: fields of TRL's config that make the method what it is; a recipe cannot set them otherwise.
         resampling_rounds: further batches of prompts that may be sampled to replace exploration groups without signal.
+        episode_type: how episodes of exploration are played.
     """
 
     settings: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     resampling_rounds: ClassVar[int] = 0
+    episode_type: ClassVar[type[Episode]] = Episode
 
     def begin(self, trainer: Any) -> None:
         """Called before every generation batch; what it prepares once must survive a resume by itself."""

@@ -26,6 +26,7 @@ class Demonstrations(Method):
 
     def generate(self, prompts: list[Any], trainer: Any, sample: Generate) -> dict[str, Any]:
         prompt_ids, _, _ = trainer._tokenize_prompts(prompts)
+        trainer.batch.copied = [True] * len(prompts)  # no token of it is sampled
         return message_output(prompt_ids, [self._completion(row, trainer) for row in trainer.batch.rows])
 
     def advantages(self, group: Sequence[Scores], *, recovery: bool, update: int) -> Sequence[Advantage]:

@@ -14,7 +14,6 @@ calls before it exhaust its turn's reference, and 0 otherwise; the discount is 0
 variant is left out.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -23,11 +22,11 @@ from scipy.optimize import linear_sum_assignment  # pyright: ignore[reportMissin
 
 from fission_grpo.chat.schema import canonical, normalise_arguments
 from fission_grpo.training.methods.base import Advantage, Method, Scores
+from fission_grpo.training.methods.normalisation import normalised
 from fission_grpo.training.rollouts import Rollout, Trace
 from fission_grpo.types import Tool, ToolCall
 
 DISCOUNT = 0.9
-_EPSILON = 1e-4
 
 
 class MatchTIR(Method):
@@ -89,9 +88,9 @@ def similarity(call: ToolCall, reference: ToolCall, tools: Sequence[Tool] = ()) 
 
 def dual_advantages(group: Sequence[Scores]) -> list[list[float]]:
     """The advantages of every message of every rollout: its rollout's plus its own. Zero where the reward is None."""
-    rollout_level = _normalised([score.reward for score in group])
+    rollout_level = normalised([score.reward for score in group])
     to_go = [_discounted(score.messages) if score.reward is not None else [] for score in group]
-    flat = iter(_normalised([value for each in to_go for value in each]))
+    flat = iter(normalised([value for each in to_go for value in each]))
     return [
         [advantage + next(flat) for _ in each] if score.reward is not None else [0.0] * len(score.messages)
         for score, advantage, each in zip(group, rollout_level, to_go, strict=True)
@@ -103,16 +102,6 @@ def _discounted(rewards: Sequence[float]) -> list[float]:
     for reward in reversed(rewards):
         to_go.append(reward + DISCOUNT * (to_go[-1] if to_go else 0.0))
     return to_go[::-1]
-
-
-def _normalised(values: Sequence[float | None]) -> list[float]:
-    known = [value for value in values if value is not None]
-    if not known:
-        return [0.0] * len(values)
-    mean = sum(known) / len(known)
-    variance = sum((value - mean) ** 2 for value in known) / max(1, len(known) - 1)  # as TRL: the sample's
-    scale = math.sqrt(variance) + _EPSILON
-    return [0.0 if value is None else (value - mean) / scale for value in values]
 
 
 def _assign(calls: Sequence[ToolCall], reference: Sequence[ToolCall], tools: Sequence[Tool]) -> list[float]:

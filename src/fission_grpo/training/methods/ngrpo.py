@@ -14,9 +14,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from fission_grpo.training.methods.base import Advantage, Method, Scores
-
-_EPSILON = 1e-4
-"""Added to the standard deviation, as TRL does."""
+from fission_grpo.training.methods.normalisation import EPSILON
 
 
 class NGRPO(Method):
@@ -44,5 +42,5 @@ def calibrated(rewards: Sequence[float | None], best: float) -> list[float]:
     scored = [reward for reward in rewards if reward is not None]
     mean = (sum(scored) + best) / (len(scored) + 1)
     variance = (sum((reward - mean) ** 2 for reward in scored) + (best - mean) ** 2) / (len(scored) + 1)
-    scale = math.sqrt(variance) + _EPSILON
+    scale = math.sqrt(variance) + EPSILON
     return [0.0 if reward is None else (reward - mean) / scale for reward in rewards]

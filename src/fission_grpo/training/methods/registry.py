@@ -6,6 +6,7 @@ from fission_grpo.recipe import Recipe
 from fission_grpo.recipe.methods import MethodName
 from fission_grpo.training.episode import EpisodeTasks
 from fission_grpo.training.methods.base import Method
+from fission_grpo.training.methods.cleaner import Cleaner
 from fission_grpo.training.methods.dapo import DAPO
 from fission_grpo.training.methods.demonstrations import Demonstrations
 from fission_grpo.training.methods.dr_grpo import DrGRPO
@@ -14,6 +15,7 @@ from fission_grpo.training.methods.grpo import GRPO
 from fission_grpo.training.methods.gspo import GSPO
 from fission_grpo.training.methods.matchtir import MatchTIR
 from fission_grpo.training.methods.ngrpo import NGRPO
+from fission_grpo.training.methods.reflection import Reflection
 from fission_grpo.training.methods.self_correction import SelfCorrection
 from fission_grpo.training.methods.static_errors import StaticErrors
 from fission_grpo.training.step import StepTasks
@@ -27,6 +29,8 @@ CLASSES: dict[MethodName, type[Method]] = {
     "gspo": GSPO,
     "ngrpo": NGRPO,
     "matchtir": MatchTIR,
+    "cleaner": Cleaner,
+    "reflection": Reflection,
     "static_errors": StaticErrors,
     "self_correction": SelfCorrection,
     "demonstrations": Demonstrations,
@@ -36,6 +40,7 @@ _MADE_OF_TASKS: dict[MethodName, Callable[[Recipe, Tasks], Method]] = {
     "ngrpo": lambda recipe, tasks: NGRPO(tasks.best_reward),
     "matchtir": lambda recipe, tasks: MatchTIR(tasks.trace),
     "demonstrations": lambda recipe, tasks: Demonstrations(_steps(tasks).demonstration),
+    "cleaner": lambda recipe, tasks: Cleaner(tasks.error if isinstance(tasks, StepTasks) else None),
     "static_errors": lambda recipe, tasks: StaticErrors(tasks.sample, tasks.failure, recipe.fission.pool_capacity),
 }
 
