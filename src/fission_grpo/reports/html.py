@@ -96,7 +96,7 @@ def render_report(report: Report, sections: Sequence[Markup] = (), live: str | N
     """The report as HTML text.
 
     Args:
-        sections: shown before all others (`pages.render_section` makes them).
+        sections: shown before all others, in the place of the table (`pages.render_section` makes them).
         live: version of the logs, where a server goes on to show them (`live.py`).
     """
     labels = [evaluation.label for evaluation in report.evaluations]
@@ -110,7 +110,7 @@ def render_report(report: Report, sections: Sequence[Markup] = (), live: str | N
         live=live,
         report=report,
         sections=sections,
-        comparison=Comparison(report.evaluations),
+        comparison=Comparison([] if sections else report.evaluations),
         colours=colours_of(labels),
         curves=[section for section in curve_sections(report.runs) if section.drawn],
         failures=Markup(failure_bars(report.evaluations)),

@@ -125,7 +125,8 @@ def test_seeds_of_a_method_share_its_colour() -> None:
 def test_sections_of_others_stand_on_top(tmp_path: Path) -> None:
     section = render_section("curves.html", curves=[Curves("Compared", "All <arms>.", Markup("<svg></svg>"), {})])
     page = render_report(run_report(load_runs([write_run(tmp_path / "a")])), [section])
-    assert page.index("<h2>Compared") < page.index("<h2>Before and after")
+    assert page.index("<h2>Compared") < page.index("<h2>Learning curves")
+    assert "Before and after" not in page
     assert "All &lt;arms&gt;." in page
 
 
