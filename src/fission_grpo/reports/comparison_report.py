@@ -8,6 +8,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from fission_grpo.errors import UserError
+from fission_grpo.reports.alignment import Alignment
 from fission_grpo.reports.comparison_folder import ArmRuns, load_comparison
 from fission_grpo.reports.comparison_page import comparison_section
 from fission_grpo.reports.comparison_tables import comparison_table
@@ -43,4 +44,5 @@ def _pooled(arm: ArmRuns, label: str) -> Evaluation:
 
 def _runs(arm: ArmRuns) -> Iterable[Run]:
     for seed, found in arm.runs.items():
-        yield replace(load_runs([found.path])[0], label=f"{arm.name}, seed {seed}")
+        # Whether a simulator fits is told by the reports of single runs: a comparison may have dozens.
+        yield replace(load_runs([found.path])[0], label=f"{arm.name}, seed {seed}", alignment=Alignment())

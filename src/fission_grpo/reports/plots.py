@@ -14,13 +14,16 @@ from matplotlib.ticker import MaxNLocator
 from fission_grpo.reports.data import Evaluation, Run, method_of
 from fission_grpo.reports.definitions import LEARNING_CURVES
 
-COLOURS = {"Start": "#8a8f98", "GRPO": "#4c8dd6", "Fission-GRPO": "#e0662f"}
-"""One colour a method on every chart, whatever the seed; methods beyond these take `SPARE_COLOURS` in order."""
+COLOURS = {"Start": "#8a8f98", "GRPO": "#4c8dd6", "Fission-GRPO": "#e0662f", "grpo": "#4c8dd6", "fission": "#e0662f"}
+"""One colour a method on every chart, whatever the seed, and one an arm of a comparison; those beyond these take
+`SPARE_COLOURS` in order."""
 SPARE_COLOURS = ("#3ba272", "#9a60b4", "#d4a72c", "#c2577e", "#2fa5b5")
 GOOD, BAD = "#2f9e6b", "#d0563f"
 """Of what should be high, and of what should be low; both read on light and on dark."""
 LINES = ("-", "--", ":", "-.")
 """Runs of one method, in order."""
+MOST_NAMED = 8
+"""Runs that a legend names one by one; of more, it names the methods."""
 SMOOTHING = 7
 """Updates in the moving average; the updates themselves are drawn thin behind it."""
 INK = "#010203"
@@ -56,25 +59,39 @@ def small_multiples(runs: Sequence[Run], panels: Sequence[Panel]) -> str:
         return ""
     shown = [run for run in runs if any(_series(run, panel)[0] for panel in drawn)]
     figure = Figure(figsize=(10, 2.6), layout="constrained")
-    colours, looks = colours_of([run.label for run in runs]), _looks(runs)
-    for axis, panel in zip(figure.subplots(1, max(2, len(drawn)), squeeze=False)[0], drawn, strict=False):
-        for run in shown:
-            steps, values = _series(run, panel)
-            if len(steps) > SMOOTHING:  # fewer points are no trend
-                axis.plot(steps, values, color=colours[run.label], alpha=0.25, linewidth=0.8)
-                values = _smooth(values)
-            axis.plot(steps, values, color=colours[run.label], linestyle=looks[run.label], linewidth=2, label=run.label)
-        axis.set_title(panel.title, fontsize=10, loc="left", fontweight="bold", color=INK)
-        axis.set_xlabel("update", fontsize=8)
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if panel.from_zero:
-            axis.set_ylim(0, max(0.05, axis.get_ylim()[1]))
-        style(axis)
-    for axis in figure.axes[len(drawn) :]:
+    axes = figure.subplots(1, max(2, len(drawn)), squeeze=False)[0]
+    for axis, panel in zip(axes, drawn, strict=False):
+        _draw_panel(axis, panel, shown)
+    for axis in axes[len(drawn) :]:
         axis.set_visible(False)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=4, frameon=False, fontsize=8, labelcolor=INK)
+    _add_legend(figure, axes[0])
     return svg(figure)
+
+
+def _draw_panel(axis: Axes, panel: Panel, runs: Sequence[Run]) -> None:
+    colours, looks = colours_of([run.label for run in runs]), _looks(runs)
+    width = 2.0 if len(runs) <= MOST_NAMED else 1.2
+    for run in runs:
+        colour, look = colours[run.label], looks[run.label]
+        steps, values = _series(run, panel)
+        if len(steps) > SMOOTHING:  # fewer points are no trend
+            axis.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
+            values = _smooth(values)
+        axis.plot(steps, values, color=colour, linestyle=look, linewidth=width, label=run.label)
+    axis.set_title(panel.title, fontsize=10, loc="left", fontweight="bold", color=INK)
+    axis.set_xlabel("update", fontsize=8)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if panel.from_zero:
+        axis.set_ylim(0, max(0.05, axis.get_ylim()[1]))
+    style(axis)
+
+
+def _add_legend(figure: Figure, axis: Axes) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    names = labels if len(labels) <= MOST_NAMED else list(map(method_of, labels))
+    lines = dict(zip(names, handles, strict=True))
+    look = {"loc": "outside upper left", "ncols": 4, "frameon": False, "fontsize": 8, "labelcolor": INK}
+    figure.legend(list(lines.values()), list(lines), **look)
 
 
 def failure_bars(evaluations: Sequence[Evaluation]) -> str:

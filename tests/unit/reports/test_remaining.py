@@ -52,3 +52,9 @@ def test_logs_of_older_runs_are_drawn_as_far_as_they_go(tmp_path: Path) -> None:
     loaded = load_runs([run])
     assert ">recovery</text>" in signal_curves(loaded) and ">exploration</text>" not in signal_curves(loaded)
     assert ">size</text>" in pool_curves(loaded) and ">mean age</text>" not in pool_curves(loaded)
+
+
+def test_many_runs_are_named_by_their_methods(tmp_path: Path) -> None:
+    runs = load_runs([write_run(tmp_path / f"{seed}", "grpo", groups=0, steps=3, seed=seed) for seed in range(9)])
+    assert ">GRPO, seed 7</text>" in signal_curves(runs[:8])
+    assert ">GRPO</text>" in signal_curves(runs) and "seed" not in signal_curves(runs)
