@@ -61,15 +61,15 @@ def small_multiples(runs: Sequence[Run], panels: Sequence[Panel]) -> str:
     figure = Figure(figsize=(10, 2.6), layout="constrained")
     axes = figure.subplots(1, max(2, len(drawn)), squeeze=False)[0]
     for axis, panel in zip(axes, drawn, strict=False):
-        _draw_panel(axis, panel, shown)
+        _draw_panel(axis, panel, shown, colours_of([run.label for run in runs]))
     for axis in axes[len(drawn) :]:
         axis.set_visible(False)
     _add_legend(figure, axes[0])
     return svg(figure)
 
 
-def _draw_panel(axis: Axes, panel: Panel, runs: Sequence[Run]) -> None:
-    colours, looks = colours_of([run.label for run in runs]), _looks(runs)
+def _draw_panel(axis: Axes, panel: Panel, runs: Sequence[Run], colours: Mapping[str, str]) -> None:
+    looks = _looks(runs)
     width = 2.0 if len(runs) <= MOST_NAMED else 1.2
     for run in runs:
         colour, look = colours[run.label], looks[run.label]
@@ -90,8 +90,9 @@ def _add_legend(figure: Figure, axis: Axes) -> None:
     handles, labels = axis.get_legend_handles_labels()
     names = labels if len(labels) <= MOST_NAMED else list(map(method_of, labels))
     lines = dict(zip(names, handles, strict=True))
-    look = {"loc": "outside upper left", "ncols": 4, "frameon": False, "fontsize": 8, "labelcolor": INK}
-    figure.legend(list(lines.values()), list(lines), **look)
+    figure.legend(
+        list(lines.values()), list(lines), loc="outside upper left", ncols=4, frameon=False, fontsize=8, labelcolor=INK
+    )
 
 
 def failure_bars(evaluations: Sequence[Evaluation]) -> str:

@@ -1,6 +1,7 @@
 """Whether groups teach anything, and how the pool of failures fares, over the updates."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fission_grpo.reports.data import Run
@@ -23,7 +24,7 @@ def pool_curves(runs: Sequence[Run]) -> str:
         Panel("mean age", lambda step: _pool(step).get("mean_age")),
         Panel("yield", lambda step: step.get("recovery_rate")),
     ]
-    return small_multiples([run for run in runs if _has_pool(run)], panels)
+    return small_multiples([run if _has_pool(run) else replace(run, steps=()) for run in runs], panels)
 
 
 def _has_pool(run: Run) -> bool:
