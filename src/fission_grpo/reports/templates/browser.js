@@ -1,6 +1,6 @@
 "use strict";
-// The trajectory browser: a list on the left, of which only the visible rows are in the page, and one group of rollouts on the
-// right. The data is what `trajectories.py` packs. Whatever a model wrote enters the page as text nodes and attributes alone.
+// The trajectory browser: a list on the left, of which only the visible rows are in the page, and one group of rollouts on
+// the right. The data is what `trajectories.py` packs. What a model wrote enters the page as text nodes and attributes alone.
 (async () => {
   const ROW = 52; // pixels, as in browser.css
   const BEYOND = 8; // rows drawn above and below the visible ones
@@ -23,10 +23,11 @@
       if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
       else if (value !== undefined && value !== null && value !== false) element.setAttribute(name, value);
     }
-    element.append(...children.filter((child) => child !== null && child !== undefined && child !== false)); // strings become text nodes
+    element.append(...children.filter((child) => child || child === "")); // strings become text nodes
     return element;
   };
   const spaced = (name) => name.replaceAll("_", " ");
+  const kindOf = ({ kind, error_kind }) => spaced(kind) + (error_kind ? ` (${spaced(error_kind)})` : "");
 
   // ---- data
 
@@ -65,7 +66,8 @@
     }
     for (const group of groups.filter((each) => !each.recovery))
       for (const item of group.items) {
-        const led = ((item.failure && recoveries.get(`${group.run} ${item.failure.key}`)) ?? []).filter((each) => each.step >= group.step);
+        const same = (item.failure && recoveries.get(`${group.run} ${item.failure.key}`)) ?? [];
+        const led = same.filter((each) => each.step >= group.step);
         item.links = led.map((each) => each.items[0]);
         for (const each of led) each.items.forEach((recovery) => recovery.links.push(item));
       }
@@ -162,19 +164,21 @@
     make("div", { class: `message ${kind}` }, make("div", { class: "role" }, role), make("pre", {}, data.texts[text]));
 
   const dialogue = (group) => {
-    const said = group.dialogue.map(([role, text]) => (role === "system" ? folded("system message", [message(role, text)]) : message(role, text)));
+    const said = group.dialogue.map(([role, text]) =>
+      role === "system" ? folded("system message", [message(role, text)]) : message(role, text));
     const early = said.slice(0, -TAIL);
     return early.length > 1 ? [folded(`${early.length} earlier messages`, early), ...said.slice(-TAIL)] : said;
   };
   const folded = (title, inside) => make("details", {}, make("summary", {}, title), ...inside);
 
-  const failedMessage = ({ failed, feedback }) => [
+  const failedMessage = ({ failed, feedback: { text, source, level, replaced } }) => [
     message("the failed message", failed.text, "failed"),
-    ...failed.results.map((text) => message("the environment's answer", text)),
-    message(`feedback (${feedback.source}, level ${feedback.level}${feedback.replaced ? `, in place of ${feedback.replaced}` : ""})`, feedback.text, "feedback"),
+    ...failed.results.map((answer) => message("the environment's answer", answer)),
+    message(`feedback (${source}, level ${level}${replaced ? `, in place of ${replaced}` : ""})`, text, "feedback"),
   ];
 
-  const signed = (number) => (number === null ? "none" : `${number < 0 ? "−" : number > 0 ? "+" : ""}${Math.abs(number).toFixed(2)}`);
+  const signed = (number) =>
+    number === null ? "none" : (number < 0 ? "−" : number > 0 ? "+" : "") + Math.abs(number).toFixed(2);
 
   // Trained parts by the sign and size of their advantage, each its own where there is one a message; others plain.
   const completion = (rollout) => {
@@ -190,7 +194,8 @@
       const perMessage = Array.isArray(rollout.advantage);
       const advantage = (perMessage ? rollout.advantage[trainedParts] : rollout.advantage) ?? 0;
       const way = advantage > 0 ? "up" : advantage < 0 ? "down" : "flat";
-      const mark = make("mark", { class: `trained ${way}`, title: `trained, advantage ${signed(advantage)}` }, data.texts[place]);
+      const title = `trained, advantage ${signed(advantage)}`;
+      const mark = make("mark", { class: `trained ${way}`, title }, data.texts[place]);
       mark.style.setProperty("--share", Math.min(1, Math.abs(advantage) / STRONG));
       if (perMessage) part.append(make("span", { class: "step" }, `${signed(advantage)} `));
       part.append(mark);
@@ -207,44 +212,49 @@
     return make("button", { type: "button", class: "link", onclick: () => open(to) }, words);
   };
 
-  const links = (item) => (item.links.length ? [make("div", { class: "links" }, ...item.links.slice(0, MOST_LINKS).map(link))] : []);
+  const links = (item) =>
+    item.links.length ? make("div", { class: "links" }, ...item.links.slice(0, MOST_LINKS).map(link)) : null;
 
   const sibling = (item) => {
     const { rollout, group } = item;
-    const advantage = Array.isArray(rollout.advantage) ? rollout.advantage.map(signed).join(", ") : signed(rollout.advantage);
+    const advantages = [rollout.advantage].flat().map(signed).join(", ");
     const failure = group.recovery ? null : rollout.failure;
     const turn = failure?.turn ? `, turn ${failure.turn + 1}` : "";
+    const name = `${group.recovery ? "recovery" : "rollout"} ${item.place + 1}`;
+    const place = { "aria-current": String(item === selected), "data-place": item.place };
     return make(
-      "div", { class: `sibling ${item.outcome}`, role: "listitem", "aria-current": item === selected ? "true" : "false", "data-place": item.place },
-      make("header", {}, make("button", { type: "button", onclick: () => open(item) }, `${group.recovery ? "recovery" : "rollout"} ${item.place + 1}`), badge(item)),
+      "div", { class: `sibling ${item.outcome}`, role: "listitem", ...place },
+      make("header", {}, make("button", { type: "button", onclick: () => open(item) }, name), badge(item)),
       completion(rollout),
       make(
         "div", { class: "figures" },
         make("span", {}, rollout.reward === null ? "masked: the infrastructure failed" : `reward ${rollout.reward.toFixed(3)}`),
-        make("span", {}, `advantage ${advantage}`),
-        failure && make("span", {}, `${spaced(failure.kind)}${failure.error_kind ? ` (${spaced(failure.error_kind)})` : ""}${turn}`),
+        make("span", {}, `advantage ${advantages}`),
+        failure && make("span", {}, kindOf(failure) + turn),
       ),
-      ...(group.recovery ? [] : links(item)),
+      group.recovery ? null : links(item),
     );
   };
 
   const detail = () => {
     const { group } = selected;
     const facts = [data.runs[group.run].label, `update ${group.step}`, group.recovery ? "recovery" : "exploration"];
-    if (group.failed) facts.push(spaced(group.failed.kind) + (group.failed.error_kind ? ` (${spaced(group.failed.error_kind)})` : ""));
+    if (group.failed) facts.push(kindOf(group.failed));
     if (group.failed?.attempt) facts.push(`attempt ${group.failed.attempt + 1}`);
-    const isLong = group.rollouts.some((each) => each.segments.reduce((sum, [text]) => sum + data.texts[text].length, 0) > LONG);
+    const length = (rollout) => rollout.segments.reduce((sum, [text]) => sum + data.texts[text].length, 0);
+    const isLong = group.rollouts.some((each) => length(each) > LONG);
     const rights = group.items.filter((item) => item.outcome === "right").length;
-    pane.replaceChildren(
+    pane.replaceChildren(make(
+      "div", {},
       make("button", { type: "button", id: "browser-back", onclick: leave }, "Back to the list"),
       make("h3", {}, dot(group), group.task),
       make("p", { class: "soft" }, facts.join(" · ")),
-      ...(group.recovery ? links(selected) : []),
+      group.recovery ? links(selected) : null,
       ...dialogue(group),
       ...(group.failed ? failedMessage(group) : []),
       make("h4", {}, `${group.recovery ? "recoveries" : "rollouts"}: ${rights} of ${group.items.length} right`),
       make("div", { class: `siblings${isLong ? " long" : ""}`, role: "list" }, ...group.items.map(sibling)),
-    );
+    ));
   };
 
   // ---- moving
@@ -297,7 +307,8 @@
   const inSearch = { Escape: leave, ArrowDown: () => move(1), Enter: () => move(0) };
 
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || keys.open) return;
+    const isCommand = (event.ctrlKey || event.metaKey || event.altKey) && !"[]".includes(event.key); // these may need AltGr
+    if (isCommand || keys.open) return;
     const { target } = event;
     const isField = target.matches("input, select, textarea");
     let action = isField ? (target === search ? inSearch[event.key] : event.key === "Escape" && leave) : anywhere[event.key];
@@ -327,8 +338,10 @@
     return items.find((item) => item.id === state.get("at"));
   };
 
-  const fill = (name, options) => filters.elements[name].append(...options.map(([value, title]) => make("option", { value }, title)));
-  const kindsOf = (name) => [...new Set(items.map((item) => item.failure?.[name]).filter(Boolean))].sort().map((kind) => [kind, spaced(kind)]);
+  const fill = (name, options) =>
+    filters.elements[name].append(...options.map(([value, title]) => make("option", { value }, title)));
+  const kindsOf = (name) =>
+    [...new Set(items.map((item) => item.failure?.[name]).filter(Boolean))].sort().map((kind) => [kind, spaced(kind)]);
 
   const data = await unpack();
   const items = itemsOf(data.groups);

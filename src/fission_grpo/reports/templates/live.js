@@ -9,7 +9,8 @@
   const follow = document.getElementById("live-follow");
 
   // Whoever types, or reads a trajectory, is not interrupted.
-  const isBusy = () => document.activeElement?.matches("input[type=search], input[type=number], #browser-detail, #browser-detail *");
+  const BUSY = "input[type=search], input[type=number], #browser-detail, #browser-detail *";
+  const isBusy = () => document.activeElement?.matches(BUSY);
 
   const ask = async () => {
     try {
