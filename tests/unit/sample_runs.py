@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,59 @@ from fission_grpo.evaluation.records import EpisodeRecord, save_records
 from fission_grpo.recipe import dump_recipe
 from fission_grpo.recipe.loading import check_recipe
 from fission_grpo.reports.data import EVALUATION_FILE, START_FILE, Evaluation
+from fission_grpo.training.run_folder import GROUP_LOGS
 
 KINDS = ("runtime_error", "wrong_arguments", "malformed_call", "schema_violation", "missing_call", "repeated_failing_call")
 
 
-def recovery_group(step: int = 12, rights: int = 3, text: str = "rm {}") -> dict[str, Any]:
+KEY = "0123456789abcdef"
+CAT = '<tool_call>\n{"name": "cat", "arguments": {"file_name": "may.txt"}}\n</tool_call>'
+FIND = '<tool_call>\n{"name": "find", "arguments": {"name": "may.txt"}}\n</tool_call>'
+
+
+def exploration_group(
+    step: int = 11, rights: int = 5, key: str = KEY, episode: bool = False, **changes: Any
+) -> dict[str, Any]:
+    """An exploration group as the trainer records it: eight rollouts, of which the first `rights` are right. The last one's
+    infrastructure failed, and the others erred; they said the same, and so share their failure's key.
+
+    Args:
+        episode: rollouts are whole episodes, with an advantage for every message.
+    """
+    answer = '<|im_start|>tool\n{"matches": ["./archive/may.txt"]}<|im_end|>\n<|im_start|>assistant\n'
+    failure = {"key": key, "kind": "runtime_error", "error_kind": "not_found", "turn": 0}
+
+    def rollout(index: int) -> dict[str, Any]:
+        right, masked = index < rights, index == 7
+        segments = [[FIND if right else CAT, True]]
+        advantage: float | list[float] = 0.75 if right else -1.25
+        if episode:
+            segments, advantage = [*segments, [answer, False], ["It is in the archive.", True]], [advantage, advantage / 5]
+        return {
+            "segments": segments,
+            "reward": None if masked else 1.6 if right else 0.75,
+            "outcome": right and not masked,
+            "advantage": 0.0 if masked else advantage,
+            "failure": None if right or masked else failure,
+        }
+
+    return {
+        "step": step,
+        "task_id": "gfs-wrong-directory-000017",
+        "scenario": "gfs-wrong-directory",
+        "messages": [
+            {"role": "system", "content": "You may call these tools."},
+            {"role": "user", "content": "Show me what is in the report of last May."},
+        ],
+        "rollouts": [rollout(index) for index in range(8)],
+    } | changes
+
+
+def recovery_group(step: int = 12, rights: int = 3, text: str = "rm {}", key: str = KEY) -> dict[str, Any]:
     """A recovery group as the trainer records it; the first `rights` of its eight recoveries are right."""
     return {
         "step": step,
+        "key": key,
         "failure": {
             "task_id": "gfs-wrong-directory-000017",
             "kind": "runtime_error",
@@ -35,13 +80,14 @@ def recovery_group(step: int = 12, rights: int = 3, text: str = "rm {}") -> dict
                 {"role": "tool", "content": '{"current_directory_content": ["archive"]}'},
                 {"role": "user", "content": "Go on, it must be there."},
             ],
-            "text": '<tool_call>\n{"name": "cat", "arguments": {"file_name": "may.txt"}}\n</tool_call>',
+            "text": CAT,
             "results": [{"content": '{"error": "cat: may.txt: No such file or directory"}', "is_error": True}],
         },
         "feedback": {"text": "cat found no such file here: look where it is first.", "source": "rules", "level": 3},
         "recoveries": [
             {
-                "text": text if index else '<tool_call>\n{"name": "find", "arguments": {"name": "may.txt"}}\n</tool_call>',
+                "text": text if index else FIND,
+                "segments": [[text if index else FIND, True]],
                 "reward": 1.6 if index < rights else 0.75,
                 "outcome": index < rights,
                 "advantage": 1.2 if index < rights else -0.72,
@@ -82,8 +128,7 @@ def refresh(step: int, used: bool = True, **changes: Any) -> dict[str, Any]:
 
 def write_alignment(run: Path, lines: Sequence[Mapping[str, Any]]) -> Path:
     """Writes what the alignment monitor of a run logged, and returns the run folder."""
-    (run / "alignment.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return run
+    return write_lines(run / "alignment.jsonl", lines).parent
 
 
 def evaluation(label: str, solved: float, recovered: float, episodes: int = 300) -> Evaluation:
@@ -109,39 +154,75 @@ def _episode(rng: random.Random, index: int, solved: float, recovered: float) ->
     return EpisodeRecord(f"task-{index}", f"scenario-{index}", 0, "completed", counts, failures=failures)
 
 
-def write_run(folder: Path, method: str = "fission", groups: int = 2, steps: int = 60) -> Path:
-    """Writes a run folder, and returns it."""
+def update_metrics(step: int, rng: random.Random, method: str = "fission", gain: float = 0.35) -> dict[str, Any]:
+    """A line of `metrics.jsonl` of a run that learns."""
+    learned = gain * step / 60
+    line: dict[str, Any] = {
+        "step": step,
+        "reward": 1.0 + learned + rng.gauss(0, 0.05),
+        "outcome_rate": 0.4 + learned + rng.gauss(0, 0.05),
+        "error_rate": 0.3 - learned / 2 + rng.gauss(0, 0.03),
+        "exploration_groups": 8.0,
+        "exploration_groups_with_signal": float(rng.randint(3, 6)),
+        "recovery_rate": None,
+        "recovery_groups": 0.0,
+        "groups_with_signal": 0.0,
+        "failures": {"runtime_error": 12},
+        "seconds": 1.5,
+    }
+    if method != "fission":
+        return line
+    return line | {
+        "recovery_rate": 0.1 + learned + rng.gauss(0, 0.05),
+        "recovery_rows": 64,
+        "recovery_groups": 8.0,
+        "groups_with_signal": float(rng.randint(2, 5)),
+        "pool_size": 40,
+        "pool": {
+            "size": 30 + rng.randint(0, 20),
+            "mean_age": 2.0 + 6 * rng.random(),
+            "popped": 8,
+            "duplicates": 4,
+            "expired": 1,
+            "evicted": 0,
+        },
+        "feedback": {"local": 6.0, "rules": 2.0},
+        "simulator": {
+            "answered/local": 6.0,
+            "answered/rules": 2.0,
+            "leaked/local": 1.0,
+            "asked_again/local": 3.0,
+            "unanswered/local/no_json": 2.0,
+        },
+        "simulator_seconds": 0.25,
+    }
+
+
+def write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> Path:
+    """Writes a log, and returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def write_run(folder: Path, method: str = "fission", groups: int = 2, steps: int = 60, seed: int = 0) -> Path:
+    """Writes a run folder, and returns it.
+
+    Args:
+        groups: of recoveries (none with another method), and of explorations: one an update.
+    """
     (folder / "trajectories").mkdir(parents=True)
-    (folder / "recipe.yaml").write_text(dump_recipe(check_recipe({"method": method})))
+    (folder / "recipe.yaml").write_text(dump_recipe(check_recipe({"method": method, "seed": seed})))
     (folder / "versions.json").write_text(json.dumps({"python": "3.11.7", "torch": "2.13.0"}))
     rng = random.Random(folder.name)
     gain = 0.35 if method == "fission" else 0.2
-    lines = [
-        {
-            "step": step,
-            "reward": 1.0 + gain * step / 60 + rng.gauss(0, 0.05),
-            "outcome_rate": 0.4 + gain * step / 60 + rng.gauss(0, 0.05),
-            "error_rate": 0.3 - gain * step / 120 + rng.gauss(0, 0.03),
-            "recovery_rate": 0.1 + gain * step / 60 + rng.gauss(0, 0.05) if method == "fission" else None,
-            "pool_size": 40,
-            "recovery_rows": 64,
-            "failures": {"runtime_error": 12},
-            "feedback": {"local": 6.0, "rules": 2.0},
-            "simulator": {
-                "answered/local": 6.0,
-                "answered/rules": 2.0,
-                "leaked/local": 1.0,
-                "asked_again/local": 3.0,
-                "unanswered/local/no_json": 2.0,
-            },
-            "simulator_seconds": 0.25,
-            "seconds": 1.5,
-        }
-        for step in range(1, steps + 1)
-    ]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    groups_file = folder / "trajectories" / "fission_groups.jsonl"
-    groups_file.write_text("".join(json.dumps(recovery_group(step)) + "\n" for step in range(groups)))
+    write_lines(folder / "metrics.jsonl", (update_metrics(step, rng, method, gain) for step in range(1, steps + 1)))
+    keys = [f"{index:016x}" for index in range(groups)]
+    write_lines(
+        folder / GROUP_LOGS["exploration"], (exploration_group(index + 1, key=key) for index, key in enumerate(keys))
+    )
+    recoveries = [recovery_group(index + 2, key=key) for index, key in enumerate(keys)]
+    write_lines(folder / GROUP_LOGS["recovery"], recoveries if method == "fission" else [])
     save_records(evaluation("Start", 0.6, 0.1).records, folder / START_FILE)
     save_records(evaluation(method, 0.8, gain).records, folder / EVALUATION_FILE)
     return folder

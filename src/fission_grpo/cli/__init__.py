@@ -19,6 +19,7 @@ from fission_grpo.cli.report import report
 from fission_grpo.cli.simulator import app as simulator
 from fission_grpo.cli.tasks import app as tasks
 from fission_grpo.cli.train import resume, train
+from fission_grpo.cli.view import view
 from fission_grpo.errors import UserError
 
 app = typer.Typer(
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (quickstart, train, resume, compare, report, doctor):
+for command in (quickstart, train, resume, compare, report, view, doctor):
     app.command()(command)
 app.add_typer(evaluate, name="eval")
 app.add_typer(tasks, name="tasks")

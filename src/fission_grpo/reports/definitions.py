@@ -57,7 +57,19 @@ CURVES = {
     "error_rate": "share of exploration rollouts in which a call erred",
     "recovery_rate": "share of recovery rollouts that are right (Fission only)",
 }
-"""Metrics of `metrics.jsonl` that are drawn over the updates."""
+"""Metrics of `metrics.jsonl` that are drawn over compute."""
+LEARNING_CURVES = {name: meaning for name, meaning in CURVES.items() if name != "recovery_rate"}
+"""Those that are drawn over the updates; the other one stands with the pool, as its yield."""
+SIGNAL_CURVES = {
+    "exploration": "exploration groups whose rollouts are all right or all wrong: the outcome tells them nothing apart",
+    "recovery": "the same of recovery groups",
+}
+POOL_CURVES = {
+    "size": "failures that wait after the update",
+    "mean age": "updates since they were intercepted, on average",
+    "yield": "share of recovery rollouts that are right; a training figure, not the metric of evaluations",
+}
+"""Panels on the pool of failures."""
 
 ALIGNMENT = {
     "sound": "diagnoses that are usable, leak nothing and name the established kind, of the newest failures",

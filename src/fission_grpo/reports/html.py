@@ -1,6 +1,5 @@
 """The report: one HTML file that needs nothing else. Whatever a policy wrote is escaped by the template engine."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,13 @@ from fission_grpo.reports.alignment_tables import (
     time_note,
 )
 from fission_grpo.reports.data import Evaluation, Run
-from fission_grpo.reports.definitions import ALIGNMENT, CURVES, WITHOUT_KIND_TERMS
+from fission_grpo.reports.definitions import ALIGNMENT, LEARNING_CURVES, POOL_CURVES, SIGNAL_CURVES, WITHOUT_KIND_TERMS
 from fission_grpo.reports.pages import render_page
 from fission_grpo.reports.plots import colours_of, failure_bars, learning_curves
+from fission_grpo.reports.pool_plots import pool_curves, signal_curves
+from fission_grpo.reports.remaining import remaining_failures
 from fission_grpo.reports.tables import Comparison
+from fission_grpo.reports.trajectories import pack_trajectories
 
 TAIL_MESSAGES = 4
 """Messages of the dialogue shown before the failed one; the rest is folded away."""
@@ -42,6 +44,21 @@ class Report:
     evaluations: Sequence[Evaluation]
     runs: Sequence[Run]
     notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A section of curves over the updates.
+
+    Attributes:
+        drawn: an SVG; empty where there is nothing to draw.
+        meanings: what each panel shows.
+    """
+
+    title: str
+    about: str
+    drawn: Markup
+    meanings: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -69,31 +86,66 @@ def run_report(runs: Sequence[Run], title: str = "Fission-GRPO: report", notes: 
     return Report(title, [*starts[:1], *trained] if trained else [], runs, notes)
 
 
-def write_report(report: Report, path: Path) -> None:
-    """Writes the report as one self-contained HTML file."""
+def write_report(report: Report, path: Path, sections: Sequence[Markup] = ()) -> None:
+    """Writes the report as one self-contained HTML file. Arguments as in `render_report`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_report(report), encoding="utf-8")
+    path.write_text(render_report(report, sections), encoding="utf-8")
 
 
-def render_report(report: Report) -> str:
-    """The report as HTML text."""
+def render_report(report: Report, sections: Sequence[Markup] = (), live: str | None = None) -> str:
+    """The report as HTML text.
+
+    Args:
+        sections: shown before all others, in the place of the table (`pages.render_section` makes them).
+        live: version of the logs, where a server goes on to show them (`live.py`).
+    """
     labels = [evaluation.label for evaluation in report.evaluations]
+    groups = [group for run in report.runs for group in run.recoveries.groups]
+    trajectories = pack_trajectories(report.runs)
     # Markup marks as safe what matplotlib drew: it escapes the text that it draws, and labels come from us.
     return render_page(
         "report.html",
-        said=said,
+        scripts=[*(["browser.js"] if trajectories.shown else []), *(["live.js"] if live else [])],
+        connects=live is not None,
+        live=live,
         report=report,
-        comparison=Comparison(report.evaluations),
+        sections=sections,
+        comparison=Comparison([] if sections else report.evaluations),
         colours=colours_of(labels),
-        curves=Markup(learning_curves(report.runs)),
-        curve_meanings=CURVES,
+        curves=[section for section in curve_sections(report.runs) if section.drawn],
         failures=Markup(failure_bars(report.evaluations)),
+        remaining=remaining_failures(report.evaluations),
         fits=[fit_section(run) for run in report.runs if run.alignment.measurements],
-        group=example_group([group for run in report.runs for group in run.groups]),
+        group=example_group(groups),
         tail=TAIL_MESSAGES,
+        trajectories=trajectories,
         recipes={run.label: dump_recipe(run.recipe) for run in report.runs},
         versions=report.runs[0].versions if report.runs else {},
     )
+
+
+def curve_sections(runs: Sequence[Run]) -> list[Curves]:
+    """What training logged, over the updates."""
+    return [
+        Curves(
+            "Learning curves",
+            "Every update thin, a moving average over it. The rollouts that a policy is trained on, not held-out tasks.",
+            Markup(learning_curves(runs)),
+            LEARNING_CURVES,
+        ),
+        Curves(
+            "Groups without signal",
+            "Share of the groups whose outcomes all agree. Where the signal filter is on, nothing of them is trained.",
+            Markup(signal_curves(runs)),
+            SIGNAL_CURVES,
+        ),
+        Curves(
+            "The pool of failures",
+            "What was intercepted and waits to become a recovery group, and what comes of it.",
+            Markup(pool_curves(runs)),
+            POOL_CURVES,
+        ),
+    ]
 
 
 def fit_section(run: Run) -> FitSection:
@@ -120,18 +172,3 @@ def example_group(groups: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | No
         return (balance > 0, group["failure"]["kind"] == "runtime_error", balance, int(group["step"]))
 
     return max(groups, key=worth, default=None)
-
-
-def said(message: Mapping[str, Any]) -> str:
-    """What a chat message says, its tool calls included, as text.
-
-    >>> said({"role": "assistant", "tool_calls": [{"function": {"name": "cd", "arguments": {"folder": "docs"}}}]})
-    'cd {"folder": "docs"}'
-    """
-    parts = [str(message["content"])] if message.get("content") else []
-    for call in message.get("tool_calls") or ():
-        function = call["function"]
-        arguments = function["arguments"]
-        shown = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-        parts.append(f"{function['name']} {shown}")
-    return "\n".join(parts)

@@ -1,5 +1,7 @@
 """The report: complete, self-contained, and safe to open whatever a policy wrote."""
 
+import base64
+import hashlib
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -7,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markupsafe import Markup
 from sample_runs import recovery_group, write_run
 
 from fission_grpo.errors import UserError
-from fission_grpo.reports.data import Run, load_runs, read_jsonl
-from fission_grpo.reports.html import Report, example_group, render_report, run_report, said
+from fission_grpo.reports.data import GroupLog, Run, load_runs, read_jsonl
+from fission_grpo.reports.html import Curves, Report, example_group, render_report, run_report
+from fission_grpo.reports.pages import render_section
+from fission_grpo.reports.plots import colours_of
+from fission_grpo.reports.texts import said
 
 
 class Tags(HTMLParser):
@@ -30,18 +36,35 @@ class Tags(HTMLParser):
 
 def test_a_report_of_two_runs_holds_everything(tmp_path: Path) -> None:
     page = render_report(run_report(load_runs([write_run(tmp_path / "a", "grpo", groups=0), write_run(tmp_path / "b")])))
-    for title in ("Before and after", "Learning curves", "Failures by kind", "and its recoveries", "What the numbers mean"):
+    for title in (
+        "Before and after",
+        "Learning curves",
+        "Groups without signal",
+        "The pool of failures",
+        "Failures by kind",
+        "Which kinds remain",
+        "and its recoveries",
+        "Trajectories",
+        "What the numbers mean",
+    ):
         assert title in page
     assert "torch 2.13.0" in page
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 4
     assert len(re.findall(r'class="sibling', page)) - page.count('class="siblings"') == 8
 
 
 def test_it_needs_nothing_from_outside(tmp_path: Path) -> None:
-    page = Tags(render_report(run_report(load_runs([write_run(tmp_path / "a")]))))
-    assert not {"script", "link", "iframe", "img", "object"} & set(page.tags)
+    text = render_report(run_report(load_runs([write_run(tmp_path / "a")])))
+    page = Tags(text)
+    assert not {"link", "iframe", "img", "object"} & set(page.tags)
     links = [value for name, value in page.attributes if name in ("src", "href", "xlink:href")]
     assert [link for link in links if not (link or "").startswith("#")] == []
+    policy = next(value or "" for name, value in page.attributes if name == "content" and "default-src" in (value or ""))
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    assert len(hashes) == 1
+    assert f"script-src 'sha256-{hashes[0]}'" in policy
+    assert "connect-src" not in policy
 
 
 HOSTILE = (
@@ -85,7 +108,26 @@ def test_the_example_shows_successes_and_failures() -> None:
 
 def test_runs_of_one_method_are_told_apart(tmp_path: Path) -> None:
     folders = [write_run(tmp_path / "a"), write_run(tmp_path / "b"), write_run(tmp_path / "c", "grpo")]
-    assert [run.label for run in load_runs(folders)] == ["Fission-GRPO (a)", "Fission-GRPO (b)", "GRPO"]
+    assert [run.label for run in load_runs(folders)] == ["Fission-GRPO, a", "Fission-GRPO, b", "GRPO"]
+    seeds = [write_run(tmp_path / f"seed{seed}", "grpo", seed=seed) for seed in (1, 2)]
+    runs = load_runs(seeds)
+    assert [run.label for run in runs] == ["GRPO, seed 1", "GRPO, seed 2"]
+    assert [run.evaluation and run.evaluation.label for run in runs] == ["GRPO, seed 1", "GRPO, seed 2"]
+
+
+def test_seeds_of_a_method_share_its_colour() -> None:
+    colours = colours_of(["Start", "GRPO, seed 1", "Fission-GRPO", "Another, seed 1", "GRPO, seed 2", "Another, seed 2"])
+    assert colours["GRPO, seed 1"] == colours["GRPO, seed 2"]
+    assert colours["Another, seed 1"] == colours["Another, seed 2"]
+    assert len(set(colours.values())) == 4
+
+
+def test_sections_of_others_stand_on_top(tmp_path: Path) -> None:
+    section = render_section("curves.html", curves=[Curves("Compared", "All <arms>.", Markup("<svg></svg>"), {})])
+    page = render_report(run_report(load_runs([write_run(tmp_path / "a")])), [section])
+    assert page.index("<h2>Compared") < page.index("<h2>Learning curves")
+    assert "Before and after" not in page
+    assert "All &lt;arms&gt;." in page
 
 
 def test_broken_input_is_named(tmp_path: Path) -> None:
@@ -99,7 +141,7 @@ def test_broken_input_is_named(tmp_path: Path) -> None:
 
 def test_a_line_that_is_still_being_written_is_left_out(tmp_path: Path) -> None:
     log = tmp_path / "metrics.jsonl"
-    log.write_text('{"step": 1}\n{"ste')
+    log.write_bytes('{"step": 1}\n{"text": "ü'.encode()[:-1])  # within a character
     assert read_jsonl(log) == [{"step": 1}]
 
 
@@ -109,4 +151,4 @@ def test_calls_are_shown_with_their_arguments() -> None:
 
 
 def _with_group(run: Run, group: dict[str, Any]) -> Run:
-    return replace(run, groups=[group], steps=[])
+    return replace(run, recoveries=GroupLog([group]), steps=[])
