@@ -56,7 +56,7 @@ def compare(
         console.print()
         console.print(rich_table(outcome.table))
         console.print(
-            f"\nTable: {folder / 'comparison.md'}  Page: {folder / 'comparison.html'}", highlight=False, soft_wrap=True
+            f"\nTable: {folder / 'comparison.md'}  Report: {folder / 'report.html'}", highlight=False, soft_wrap=True
         )
     for failure in outcome.failures:
         console.print(

@@ -13,8 +13,8 @@ from fission_grpo.comparison.worker import RunWork, preparing, work_of
 from fission_grpo.errors import UserError
 from fission_grpo.recipe.comparison import START
 from fission_grpo.reports.comparison_folder import MANIFEST, run_path
-from fission_grpo.reports.comparison_page import write_comparison
 from fission_grpo.reports.comparison_progress import QueueDisplay
+from fission_grpo.reports.comparison_report import write_comparison
 from fission_grpo.reports.comparison_tables import ComparisonTable
 from fission_grpo.reports.data import EVALUATION_FILE, START_FILE
 from fission_grpo.workers import Failure, Job, devices_of_machine, run_jobs
@@ -38,7 +38,7 @@ class Outcome:
 
 
 def run_comparison(plan: Plan, out: Path, seeds: int, *, command: str, display: Display, jobs: int | None = None) -> Outcome:
-    """Does what is missing of a comparison in a folder, and writes `comparison.md`, `.json` and `.html` into it.
+    """Does what is missing of a comparison in a folder, and writes its tables and `report.html`.
 
     Args:
         seeds: how many; runs have the seeds 0, 1, ...

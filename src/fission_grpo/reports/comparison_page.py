@@ -1,27 +1,22 @@
-"""The page of a comparison, and its section for another page (`templates/comparison.html`)."""
+"""The section of a comparison in a report (`templates/comparison.html`)."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from markupsafe import Markup
 
-from fission_grpo.reports.comparison_folder import load_comparison
 from fission_grpo.reports.comparison_plots import curves_over_compute, forest
-from fission_grpo.reports.comparison_tables import COMPARED, ComparisonTable, DifferenceRow, comparison_table, notes_of
+from fission_grpo.reports.comparison_tables import COMPARED, ComparisonTable, DifferenceRow, notes_of
 from fission_grpo.reports.comparison_text import (
     interval_text,
-    markdown,
     p_text,
     run_cells,
     run_heads,
     signed,
-    to_json,
 )
 from fission_grpo.reports.definitions import CURVES, MetricDefinition
 from fission_grpo.reports.grids import Cell, Grid
-from fission_grpo.reports.pages import render_page
 
 _GROUPS = (COMPARED[:5], COMPARED[5:])
 """Metrics that stand side by side in a table, as many as fit."""
@@ -48,17 +43,6 @@ class ComparisonSection:
     metrics: Sequence[MetricDefinition]
     hashes: Mapping[str, str]
     versions: Mapping[str, str]
-
-
-def write_comparison(out: Path) -> ComparisonTable | None:
-    """Writes `comparison.md`, `.json` and `.html` of what is finished in a comparison's folder; None if nothing is."""
-    table = comparison_table(load_comparison(out))
-    if not table.rows:
-        return None
-    page = render_page("comparison_page.html", compared=comparison_section(table))
-    for name, text in (("md", markdown(table)), ("json", to_json(table)), ("html", page)):
-        (out / f"comparison.{name}").write_text(text, encoding="utf-8")
-    return table
 
 
 def comparison_section(table: ComparisonTable) -> ComparisonSection:

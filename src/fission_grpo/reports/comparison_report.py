@@ -11,10 +11,27 @@ from fission_grpo.errors import UserError
 from fission_grpo.reports.alignment import Alignment
 from fission_grpo.reports.comparison_folder import ArmRuns, load_comparison
 from fission_grpo.reports.comparison_page import comparison_section
-from fission_grpo.reports.comparison_tables import comparison_table
+from fission_grpo.reports.comparison_tables import ComparisonTable, comparison_table
+from fission_grpo.reports.comparison_text import markdown, to_json
 from fission_grpo.reports.data import START_TITLE, Evaluation, Run, load_runs
-from fission_grpo.reports.html import Report
+from fission_grpo.reports.html import Report, write_report
 from fission_grpo.reports.pages import render_section
+
+
+def write_comparison(out: Path) -> ComparisonTable | None:
+    """Writes `comparison.md`, `comparison.json` and `report.html` of what is finished in a comparison's folder.
+
+    Returns:
+        its table; None where no run is finished.
+    """
+    table = comparison_table(load_comparison(out))
+    if not any(row.arm.recipe is not None for row in table.rows):
+        return None
+    for name, text in (("md", markdown(table)), ("json", to_json(table))):
+        (out / f"comparison.{name}").write_text(text, encoding="utf-8")
+    report, section = comparison_report(out)
+    write_report(report, out / "report.html", [section])
+    return table
 
 
 def comparison_report(out: Path) -> tuple[Report, Markup]:

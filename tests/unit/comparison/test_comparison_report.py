@@ -10,8 +10,8 @@ from sample_comparison import drop_run, write_comparison_folder
 
 from fission_grpo.evaluation.significance import holm
 from fission_grpo.reports.comparison_folder import SeedRun, load_comparison
-from fission_grpo.reports.comparison_page import write_comparison
 from fission_grpo.reports.comparison_plots import arm_colours, band_of
+from fission_grpo.reports.comparison_report import write_comparison
 from fission_grpo.reports.comparison_tables import PRIMARY, comparison_table, notes_of
 from fission_grpo.reports.comparison_text import markdown
 
@@ -72,7 +72,7 @@ def test_nothing_finished_is_no_table(out: Path) -> None:
 def test_markdown_json_and_page_say_the_same(out: Path) -> None:
     table = write_comparison(out)
     assert table is not None
-    text, page = ((out / f"comparison.{kind}").read_text(encoding="utf-8") for kind in ("md", "html"))
+    text, page = ((out / name).read_text(encoding="utf-8") for name in ("comparison.md", "report.html"))
     content = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
     assert text == markdown(table)
     solved = next(row for row in content["differences"] if row["metric"] == "solved")
