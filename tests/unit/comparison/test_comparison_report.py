@@ -80,7 +80,7 @@ def test_markdown_json_and_page_say_the_same(out: Path) -> None:
     assert content["command"] in text and content["command"] in page
     assert {run["seed"] for arm in content["arms"] for run in arm["runs"]} == {0, 1, 2}
     assert content["arms"][0]["metrics"]["hidden_hazards_solved"]["value"] is None, "0/0 is not known, and no NaN"
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 3, "differences, learning over compute, and over updates"
     assert not re.search(r"(src|href)=\"http", page), "the page needs nothing else"
 
 
