@@ -237,6 +237,7 @@ class Failure:
         update: number of policy updates done when it was mined.
         attempt: how many recovery groups this context has already had.
         level: how much the next feedback may tell.
+        siblings: how many rollouts of its own group succeeded, and how many failed (itself included).
         row: the dataset row's remaining columns, handed back to reward functions.
     """
 
@@ -261,6 +262,7 @@ class Failure:
     update: int = 0
     attempt: int = 0
     level: FeedbackLevel = FeedbackLevel.FULL
+    siblings: tuple[int, int] = (0, 0)
     row: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property

@@ -15,7 +15,7 @@ import yaml
 from fission_grpo.training.checkpoint import COMPLETE
 
 ROOT = Path(__file__).parents[2]
-BUDGET = 6_000
+BUDGET = 2_500
 RECIPE = {
     "base": str(ROOT / "recipes" / "bfcl_quick.yaml"),
     "settings": {

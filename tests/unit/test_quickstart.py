@@ -7,13 +7,14 @@ import pytest
 from fission_grpo.errors import UserError
 from fission_grpo.quickstart import ARMS, FAST, FULL, quickstart_recipe, run_quickstart
 from fission_grpo.recipe import dump_recipe, load_recipe
+from fission_grpo.recipe.methods import MethodName
 from fission_grpo.reports.progress import ProgressDisplay
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 @pytest.mark.parametrize(("method", "name"), [("fission", "bfcl_quick"), ("grpo", "bfcl_quick_grpo")])
-def test_it_trains_as_the_recipe_that_a_user_copies(method: str, name: str, tmp_path: Path) -> None:
+def test_it_trains_as_the_recipe_that_a_user_copies(method: MethodName, name: str, tmp_path: Path) -> None:
     own = quickstart_recipe(method, FULL, tmp_path)
     copied = load_recipe(RECIPES / f"{name}.yaml")
     differs = {"tasks", "evaluation"} | ({"fission"} if method == "grpo" else set())

@@ -13,7 +13,7 @@ from fission_grpo.recipe.nesting import differences, merged
 
 UPDATES_BOUND = 1_000_000
 """`trainer.max_steps` of every run: the budget ends it long before."""
-FAST_BUDGET = 50_000
+FAST_BUDGET = 25_000
 """A few updates of the bundled policy."""
 _FAST_TASKS, _FAST_CONTEXTS = 24, 16
 _CONSTANT = ("constant", "constant_with_warmup")

@@ -59,7 +59,7 @@ def run_comparison(plan: Plan, out: Path, seeds: int, *, command: str, display: 
             write_plan(out, plan, seeds, command)
             works = works_of(plan, out, seeds)
             left = {name: work for name, work in works.items() if work.to_do}
-            if left:
+            if left and not _is_prepared(plan, out, seeds):
                 _prepare(plan, out, display)
                 check_tasks(out)
             queue = [Job(name, out / f"{name}.log", work.work) for name, work in left.items()]
@@ -79,6 +79,12 @@ def works_of(plan: Plan, out: Path, seeds: int) -> dict[str, RunWork]:
             path = run_path(out, name, seed)
             works[path.name] = work_of(out, plan, recipe, path, seed, trained=name != START)
     return works
+
+
+def _is_prepared(plan: Plan, out: Path, seeds: int) -> bool:
+    """Whether the inputs are frozen, and every arm has passed the check: one that has a run has."""
+    begun = [any(run_path(out, arm.name, seed).is_dir() for seed in range(seeds)) for arm in plan.arms]
+    return (out / "tasks" / MANIFEST).is_file() and all(begun)
 
 
 def _give_start(works: Mapping[str, RunWork], out: Path) -> None:

@@ -54,9 +54,7 @@ class FissionEngine:
             self._counts[f"failures/{failure.kind}"] += 1
             if not answered_by_benchmark(failure.kind):
                 self._counts["unanswered"] += 1
-                if not self.settings.unanswered_failures:
-                    continue
-            if self.settings.recovery_fraction > 0 and self.static is None:
+            if self.settings.recovery_fraction > 0 and self.static is None and self._accepts(failure):
                 self.pool.add(replace(failure, level=self._first_level(failure)))
 
     def pop(self, step: int, batch_rows: int) -> list[CorrectiveContext]:
@@ -86,7 +84,7 @@ class FissionEngine:
 
     def use_static(self, failures: Sequence[Failure]) -> None:
         """From now on the pool is filled with these failures, in order and again and again."""
-        self.static = list(failures)
+        self.static = [failure for failure in failures if self._accepts(failure)]
 
     def record(self, context: CorrectiveContext, outcomes: Sequence[bool]) -> None:
         """Takes in the outcomes (G',) of a recovery group."""
@@ -146,6 +144,9 @@ class FissionEngine:
         self.static, self._static_served = state["static"]
         self._shuffler.before = state["shuffled"]
 
+    def _accepts(self, failure: Failure) -> bool:
+        return self.settings.unanswered_failures or answered_by_benchmark(failure.kind)
+
     def _first_level(self, failure: Failure) -> FeedbackLevel:
         return self.escalation.start_level(failure) if self.settings.escalation else self.settings.feedback_level
 
@@ -159,7 +160,8 @@ class FissionEngine:
         """Adds static failures, as of now, until the pool can serve one batch."""
         assert self.static is not None
         for _ in range(min(wanted, len(self.static)) - len(self.pool)):
-            self.pool.add(replace(self.static[self._static_served % len(self.static)], update=step))
+            failure = self.static[self._static_served % len(self.static)]
+            self.pool.add(replace(failure, update=step, level=self._first_level(failure)))
             self._static_served += 1
 
     def _diagnose(self, failures: Sequence[Failure]) -> Sequence[Feedback]:

@@ -1,8 +1,11 @@
 """Selection: which contexts are worth a recovery group (docs/method.md, section 6).
 
 A group without variance teaches nothing. The chance that G' recoveries of success probability p differ is
-`1 - p^G' - (1-p)^G'`; p is learnt from past recovery groups as the mean of Beta(1 + successes, 1 + failures) for every key
-(error kind, tool, feedback level), with older evidence decayed as the policy moves on.
+`1 - p^G' - (1-p)^G'`. p is estimated in two steps:
+
+- by key (error kind, tool, feedback level): the mean of Beta(1 + successes, 1 + failures) over past recovery groups, with
+  older evidence decayed as the policy moves on;
+- by context: the rollouts of the failure's own group met the same task, so they count too, with the key's mean as prior.
 """
 
 import math
@@ -17,6 +20,8 @@ CANDIDATE_FACTOR = 4
 """Selection looks at this many times the contexts it needs."""
 UNSEEN_SHARE = 0.1
 """Share of the chosen contexts that is kept for keys never tried."""
+PRIOR_WEIGHT = 2.0
+"""Rollouts that a key's mean counts for, against those of the context's own group."""
 
 Key = tuple[str, str, int]
 
@@ -54,6 +59,18 @@ class RecoveryOdds:
         successes, failures = self.evidence.get(key, (0.0, 0.0))
         return (1.0 + successes) / (2.0 + successes + failures)
 
+    def of_context(self, failure: Failure) -> float:
+        """The recovery probability of one context: its key's, moved by how its siblings fared.
+
+        >>> from fission_grpo.types import FailureKind
+        >>> failure = Failure("t", "s", (), (), (1,), (2,), "hm", (), (), FailureKind.MISSING_CALL, siblings=(3, 5))
+        >>> RecoveryOdds().of_context(failure)
+        0.4
+        """
+        successes, failures = failure.siblings
+        prior = PRIOR_WEIGHT * self.probability(selection_key(failure))
+        return (prior + successes) / (PRIOR_WEIGHT + successes + failures)
+
     def record(self, key: Key, successes: int, failures: int) -> None:
         """Adds the outcomes of one group."""
         old_successes, old_failures = self.evidence.get(key, (0.0, 0.0))
@@ -73,5 +90,5 @@ def select(candidates: Sequence[Failure], count: int, odds: RecoveryOdds, group_
     chosen = unseen[: math.ceil(UNSEEN_SHARE * count)]
     taken = {failure.key for failure in chosen}
     rest = [failure for failure in candidates if failure.key not in taken]
-    rest.sort(key=lambda failure: -signal_probability(odds.probability(selection_key(failure)), group_size))
+    rest.sort(key=lambda failure: -signal_probability(odds.of_context(failure), group_size))
     return chosen + rest[: count - len(chosen)]

@@ -16,6 +16,10 @@ from fission_grpo.reports.plots import BAD, COLOURS, GOOD, INK, SMOOTHING, SPARE
 
 POINTS = 120
 """Of the common grid that the runs of an arm are averaged on."""
+_SPARE = (
+    *SPARE_COLOURS, "#7a8b2e", "#8c6d4f", "#5b5fc7", "#e08fb0", "#4f8a8b", "#b0523f", "#6fa8dc", "#a3a3a3", "#c9a66b",
+)  # fmt: skip
+"""As many as there are methods and ablations to tell apart; beyond them colours repeat."""
 _METHOD_COLOURS = {"grpo": COLOURS["GRPO"], "fission": COLOURS["Fission-GRPO"]}
 _NEUTRAL = "#8a8f98"
 _LINES = {"step": "-", "episode": "--"}
@@ -108,7 +112,7 @@ def forest(table: ComparisonTable) -> str:
 
 def arm_colours(arms: Sequence[ArmRuns]) -> dict[str, str]:
     """The first arm of a method has the method's colour at its granularity, every other one the next spare one."""
-    spare = iter(SPARE_COLOURS * len(arms))
+    spare = iter(_SPARE * len(arms))
     taken: set[tuple[str, str]] = set()
     colours: dict[str, str] = {}
     for arm in arms:

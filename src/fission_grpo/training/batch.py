@@ -21,7 +21,7 @@ class Batch:
         masks: of every completion, 1 where a token is the policy's.
         answers: the message of every row that is judged, where completions hold more than that.
         copied: of every row, whether its completion was sampled in another row.
-        signal: of every group over all ranks, whether its outcomes differ.
+        tallies: of every group over all ranks, how many of its rollouts succeeded, and how many did not.
     """
 
     rows: list[Row]
@@ -38,7 +38,12 @@ class Batch:
     trajectories: list[Trajectory] | None = None
     answers: list[list[int]] = field(default_factory=list[list[int]])
     copied: list[bool] = field(default_factory=list[bool])
-    signal: list[bool] = field(default_factory=list[bool])
+    tallies: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+
+    @property
+    def signal(self) -> list[bool]:
+        """Of every group over all ranks, whether its outcomes differ."""
+        return [successes > 0 and failures > 0 for successes, failures in self.tallies]
 
     @property
     def name(self) -> str:

@@ -14,6 +14,7 @@ matter, `_get_train_sampler` makes an epoch's order independent of earlier ones,
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -222,7 +223,7 @@ class FissionGRPOTrainer(GRPOTrainer):
             output["advantages"] = own.to(output["advantages"].device)
         starts = range(0, len(scores), batch.group_size)
         outcomes = [[score.outcome for score in scores[start : start + batch.group_size]] for start in starts]
-        batch.signal = [any(group) and not all(group) for group in outcomes]
+        batch.tallies = [(sum(group), len(group) - sum(group)) for group in outcomes]
         kept = [has_signal(group, self._signal_filter) for group in outcomes for _ in range(batch.group_size)]
         output["advantages"] = zeroed(output["advantages"], self.local(kept))
 
@@ -266,6 +267,8 @@ class FissionGRPOTrainer(GRPOTrainer):
         started = time.perf_counter()
         failed = [rollout.reward is not None and not rollout.outcome for rollout in rollouts]
         failures = [self._failure_fn(rollout) if fails else None for rollout, fails in zip(rollouts, failed, strict=True)]
+        tallies = self.local([tally for tally in batch.tallies for _ in range(batch.group_size)])
+        failures = [failure and replace(failure, siblings=tally) for failure, tally in zip(failures, tallies, strict=True)]
         self.count("time/failure_seconds", time.perf_counter() - started)
         return failures
 

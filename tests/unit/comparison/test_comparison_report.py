@@ -89,7 +89,7 @@ def test_curves_end_at_the_budget_and_at_the_shortest_seed(out: Path) -> None:
     fission = compared.arms[1]
     band = band_of(fission, "reward", compared.budget)
     assert band is not None
-    assert band.millions[0] == pytest.approx(0.005) and band.millions[-1] == pytest.approx(0.05), "60,000 were spent"
+    assert band.millions[0] == pytest.approx(0.005) and band.millions[-1] == pytest.approx(0.025), "60,000 were spent"
     assert np.all(band.low <= band.mean) and np.all(band.mean <= band.high)
     late = band_of(fission, "recovery_rate", compared.budget)
     assert late is not None and late.millions[0] == pytest.approx(0.01), "none before the second update"

@@ -67,7 +67,7 @@ def test_the_same_plan_with_more_seeds_and_arms_goes_on(plan: Plan, out: Path) -
 
 
 def test_another_budget_is_refused(plan: Plan, out: Path) -> None:
-    with pytest.raises(UserError, match=r"`budget` = 50000, and this comparison 60000"):
+    with pytest.raises(UserError, match=r"`budget` = 25000, and this comparison 60000"):
         check_same(out, replace(plan, budget=60_000), 2)
 
 

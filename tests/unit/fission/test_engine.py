@@ -84,6 +84,16 @@ def test_unanswered_failures_can_be_switched_off():
     assert engine.metrics()["fission/unanswered"] == 1
 
 
+def test_static_failures_are_told_as_much_as_others() -> None:
+    """Level and `unanswered_failures` hold for them too; what is intercepted later never enters the pool."""
+    engine, _ = engine_of(feedback_level=FeedbackLevel.KIND, unanswered_failures=False)
+    engine.use_static([failure("a"), failure("b", kind=FailureKind.MALFORMED_CALL), failure("c")])
+    engine.intercept([failure("d")])
+    contexts = [context for step in range(3) for context in engine.pop(step, 8)]
+    assert {context.failure.text for context in contexts} == {"cat a", "cat c"}
+    assert {context.failure.level for context in contexts} == {FeedbackLevel.KIND}
+
+
 def test_escalation_asks_again_with_more_and_trains_each_attempt_once():
     engine, _ = engine_of(escalation=True, recovery_fraction=0.25)
     engine.intercept([failure("a")])
