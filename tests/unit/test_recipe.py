@@ -57,7 +57,7 @@ def test_exponents_are_numbers(recipe_file: Path) -> None:
         ("seed=-1", ["`seed`", "-1", "greater than or equal to 0"]),
         ("fission.selection=3", ["`fission.selection`", "3", "true or false"]),
         ("fission=3", ["`fission`", "3", "section"]),
-        ("method=ppo", ["`method`", "'ppo'", "'self_correction' or 'fission'"]),
+        ("method=ppo", ["`method`", "'ppo'", "'demonstrations' or 'fission'"]),
         ("environment=bfc", ["`environment`", "'bfc'", "`bfcl`"]),
         ("fission.simulators=[rule]", ["`fission.simulators`", "'rule'", "`rules`"]),
         ("reward.length_band=[2, 1]", ["`reward.length_band`", "[2, 1]"]),
