@@ -64,7 +64,8 @@ def real_failures(count: int, tasks: int, seed: int) -> list[Failure]:
         completions = policy.generate(prompts, Sampling(temperature=1.0, max_new_tokens=128, seed=seed + draw))
         for index, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
             text = chat.decode(completion.ids)
-            failure = steps.failure(Rollout({"instance": index}, prompt, completion.ids, text, 0.0, False, 0))
+            mask = (1,) * len(completion.ids)
+            failure = steps.failure(Rollout({"instance": index}, prompt, completion.ids, mask, text, 0.0, False, 0))
             if failure is not None:
                 found.setdefault(failure.key, failure)
         print(f"draw {draw + 1}: {len(found)} failures", flush=True)
