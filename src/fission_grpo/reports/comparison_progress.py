@@ -4,16 +4,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from fission_grpo.reports.progress import COLUMNS, NARROW, WINDOW, duration
+from fission_grpo.reports.progress import COLUMNS, NARROW, WINDOW, LiveDisplay, duration
 
 PHASES = {
     "check": "checking the arms",
@@ -85,7 +83,7 @@ class _Run:
         return means
 
 
-class QueueDisplay:
+class QueueDisplay(LiveDisplay):
     """Shows the runs of a queue; a context manager, and the observer of `workers.run_jobs`.
 
     >>> import io
@@ -112,6 +110,7 @@ class QueueDisplay:
         runs: what is left to do, by run: keys of `PHASES`.
         finished: runs that were done before.
         """
+        super().__init__(self._shown, console)
         self._runs = {name: _Run(phases) for name, phases in runs.items()}
         self._finished, self._total = finished, finished + len(runs)
         self._failed = 0
@@ -119,17 +118,6 @@ class QueueDisplay:
         self._clock, self._began = clock, clock()
         self._weight = sum(run.weight for run in self._runs.values())
         self._weight_ended = 0.0
-        self._console = console or Console()
-        self._live = Live(console=self._console, get_renderable=self._shown) if self._console.is_terminal else None
-
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def started(self, name: str) -> None:
         self._under_way.append(name)

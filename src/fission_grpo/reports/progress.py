@@ -1,12 +1,12 @@
 """Live progress of one run or several side by side: a table that redraws itself on a terminal, plain lines elsewhere."""
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -67,8 +67,29 @@ class _Run:
         return f"{self.step}/{self.total or '?'}"
 
 
-class ProgressDisplay:
-    """Shows runs while they train; used as a context manager.
+class LiveDisplay:
+    """What redraws itself on a terminal and prints lines elsewhere; used as a context manager.
+
+    Args:
+        shown: makes what is drawn, whenever it is.
+    """
+
+    def __init__(self, shown: Callable[[], RenderableType], console: Console | None) -> None:
+        self._console = console or Console()
+        self._live = Live(console=self._console, get_renderable=shown) if self._console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+
+class ProgressDisplay(LiveDisplay):
+    """Shows runs while they train.
 
     >>> import io
     >>> console = Console(file=io.StringIO(), width=120)
@@ -82,18 +103,8 @@ class ProgressDisplay:
         """Args:
         runs: total updates of every run, by its label; None where that is not known beforehand.
         """
+        super().__init__(self._shown, console)
         self._runs = {label: _Run(total) for label, total in runs.items()}
-        self._console = console or Console()
-        self._live = Live(console=self._console, get_renderable=self._shown) if self._console.is_terminal else None
-
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def update(self, label: str, metrics: Mapping[str, Any]) -> None:
         """Takes one update's metrics of one run."""
