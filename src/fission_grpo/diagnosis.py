@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from fission_grpo.errors import UserError
+from fission_grpo.rollout.cpu import available_cores
 
 Installable = Literal["bfcl", "smollm2"]
 """What `fission doctor --install` can install."""
@@ -127,7 +128,7 @@ def _bundled_policy() -> Check:
 
 
 def _cores() -> Check:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     if cores < 2:
         return Check(
             "CPU cores",

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fission_grpo.errors import UserError
+from fission_grpo.rollout.cpu import available_cores, configure_cpu
 
 Tell = Callable[[Any], None]
 """Sends an event to the process that started the job; it may be anything that can be pickled."""
@@ -86,7 +87,7 @@ def devices_of_machine(jobs: int | None = None) -> list[Device]:
     """
     if jobs is not None and jobs < 1:
         raise UserError(f"--jobs: found {jobs}, allowed are positive integers")
-    gpus, cores = _gpus(), _cores()
+    gpus, cores = _gpus(), available_cores()
     count = jobs or len(gpus) or cores
     threads = max(1, cores // count)
     return [Device(threads, gpus[index % len(gpus)] if gpus else None) for index in range(count)]
@@ -181,8 +182,6 @@ def _stop(workers: Sequence[_Worker]) -> None:
 
 def _main(job: Job, device: Device, connection: Connection) -> None:
     """The main function of a worker process."""
-    from fission_grpo.rollout.cpu import configure_cpu
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     with job.log.open("a", encoding="utf-8") as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
@@ -220,7 +219,3 @@ def _gpus() -> list[str]:
         listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
         return listed.stdout.split()
     return []
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -98,7 +98,7 @@ def test_as_many_places_as_gpus_or_as_cores(monkeypatch: pytest.MonkeyPatch) -> 
     assert [device.gpu for device in devices_of_machine()] == ["2", "GPU-5"]
     assert [device.gpu for device in devices_of_machine(3)] == ["2", "GPU-5", "2"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr("fission_grpo.workers._cores", lambda: 6)
+    monkeypatch.setattr("fission_grpo.workers.available_cores", lambda: 6)
     assert devices_of_machine() == [Device(threads=1)] * 6
     assert devices_of_machine(2) == [Device(threads=3)] * 2
     with pytest.raises(UserError, match="--jobs: found 0"):

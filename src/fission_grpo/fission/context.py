@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from fission_grpo.fission.settings import RecoveryContext
-from fission_grpo.rollout.episode import NOT_EXECUTED
+from fission_grpo.rollout.episode import answers_to
 from fission_grpo.types import CorrectiveContext, Failure, Feedback, FeedbackLevel, Message, Tool
 
 FEEDBACK_HEADER = "Your last message could not be accepted:"
@@ -38,17 +38,10 @@ def feedback_messages(failure: Failure, feedback: Feedback) -> list[Message]:
     >>> feedback_messages(failure, Feedback("call a tool.", "rules", FeedbackLevel.FULL))
     [{'role': 'user', 'content': 'Your last message could not be accepted:\\ncall a tool.'}]
     """
-    contents = [
-        failure.results[index].content if index < len(failure.results) else NOT_EXECUTED
-        for index in range(len(failure.calls))
-    ]
+    messages = answers_to(failure.calls, failure.results)
     if failure.call_index is not None:
-        contents[failure.call_index] = feedback.text
-    messages: list[Message] = [
-        {"role": "tool", "name": call.name, "content": content}
-        for call, content in zip(failure.calls, contents, strict=True)
-    ]
-    if failure.call_index is None:
+        messages[failure.call_index]["content"] = feedback.text
+    else:
         messages.append({"role": "user", "content": f"{FEEDBACK_HEADER}\n{feedback.text}"})
     return messages
 

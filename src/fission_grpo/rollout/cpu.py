@@ -35,10 +35,15 @@ def configure_cpu(threads: int | None = None) -> int:
     return threads
 
 
+def available_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _threads_of_environment() -> int:
     setting = os.environ.get("OMP_NUM_THREADS")
     if setting is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return available_cores()
     if not setting.isdigit() or int(setting) < 1:
         raise UserError(f"OMP_NUM_THREADS: found {setting!r}, allowed are positive integers")
     return int(setting)

@@ -14,6 +14,12 @@ NOT_EXECUTED = "not executed: an earlier call failed"
 """Answers the calls behind an erring one under `EpisodeLimits.stop_at_error`."""
 
 
+def answers_to(calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> list[Message]:
+    """The tool messages (N,) that answer a message's calls (N,); those behind the last result were not executed."""
+    contents = [result.content for result in results] + [NOT_EXECUTED] * (len(calls) - len(results))
+    return [{"role": "tool", "name": call.name, "content": content} for call, content in zip(calls, contents, strict=True)]
+
+
 class Chat(Protocol):
     """What an episode needs of `chat.template.ChatFormat`."""
 
@@ -167,11 +173,7 @@ class Episode:
         """What is said to the policy within the turn; nothing where its message ends the turn."""
         if parsed.error is not None and self._limits.answer_format_errors:
             return [{"role": "user", "content": parsed.error.detail}]
-        contents = [result.content for result in results] + [NOT_EXECUTED] * (len(parsed.calls) - len(results))
-        return [
-            {"role": "tool", "name": call.name, "content": content}
-            for call, content in zip(parsed.calls, contents, strict=True)
-        ]
+        return answers_to(parsed.calls, results)
 
     def _end_turn(self) -> None:
         messages = self._environment.next_user_turn()

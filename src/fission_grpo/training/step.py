@@ -24,7 +24,7 @@ from fission_grpo.failures import classify_step
 from fission_grpo.fission.context import FEEDBACK_HEADER
 from fission_grpo.rewards.base import ScoredStep
 from fission_grpo.rewards.composite import CompositeReward, RewardBreakdown
-from fission_grpo.rollout.episode import NOT_EXECUTED
+from fission_grpo.rollout.episode import answers_to
 from fission_grpo.rollout.policy import Policy, Sampling
 from fission_grpo.tasks.task import Task
 from fission_grpo.training.generation import generate_messages
@@ -159,11 +159,7 @@ class StepTasks:
             return []
         if not any(result.is_error for result in results):
             return []
-        contents = [result.content for result in results] + [NOT_EXECUTED] * (len(parsed.calls) - len(results))
-        return [
-            {"role": "tool", "name": call.name, "content": content}
-            for call, content in zip(parsed.calls, contents, strict=True)
-        ]
+        return answers_to(parsed.calls, results)
 
     def sample(self, rows: Sequence[dict[str, Any]], policy: Policy, sampling: Sampling) -> list[Rollout]:
         """One scored message a row, outside of training."""

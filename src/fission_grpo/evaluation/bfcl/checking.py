@@ -4,7 +4,6 @@ Processes and never threads: mpmath's precision is one for all threads, and chan
 """
 
 import multiprocessing
-import os
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import TimeoutError as OutOfTime
@@ -18,6 +17,7 @@ from fission_grpo.evaluation.bfcl.records import record_of
 from fission_grpo.evaluation.bfcl.replay import OfficialVerdict, Turns, replay
 from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.evaluation.records import EpisodeRecord
+from fission_grpo.rollout.cpu import available_cores
 
 CHUNK = 128
 """Results judged in one go: a message between processes costs more than a verdict."""
@@ -74,12 +74,11 @@ def judge_all(jobs: Iterable[Job], processes: int | None = None, timeout: float 
         processes: by default one a core.
         timeout: seconds a result.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # Forked once from a process that has loaded neither torch nor threads: quick to start, and safe.
     context = multiprocessing.get_context(
         "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     )
-    with ProcessPool(processes or cores, initializer=_cut_off, context=cast(Any, context)) as pool:
+    with ProcessPool(processes or available_cores(), initializer=_cut_off, context=cast(Any, context)) as pool:
         waiting = list(jobs)
         chunks = [waiting[start : start + CHUNK] for start in range(0, len(waiting), CHUNK)]
         # A chunk has the time of one result, which is plenty: else one that hangs would hold up the others CHUNK times.
