@@ -33,6 +33,7 @@ class Rollout:
         reward: the weighted sum of the reward functions, None where the infrastructure failed.
         outcome: the binary verdict.
         update: policy updates done before it was sampled.
+        messages: x of an exploration rollout, where it is a dialogue; that of a recovery stands in `context`.
         trajectory: the episode, at episode granularity.
         copied: its completion was sampled in another row, and counts there.
     """
@@ -46,6 +47,7 @@ class Rollout:
     outcome: bool
     update: int
     context: CorrectiveContext | None = None
+    messages: Sequence[Message] = ()
     trajectory: Trajectory | None = None
     copied: bool = False
 

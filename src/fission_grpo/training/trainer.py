@@ -12,7 +12,7 @@ matter, `_get_train_sampler` makes an epoch's order independent of earlier ones,
 """
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +54,7 @@ from fission_grpo.training.rollouts import (
 from fission_grpo.training.simulator.alignment import AlignmentMonitor
 from fission_grpo.training.token_counts import prefilled_tokens, trained_tokens
 from fission_grpo.training.trajectory_log import exploration_record, logged, recovery_record
-from fission_grpo.types import CorrectiveContext, Failure, Message
+from fission_grpo.types import CorrectiveContext, Failure
 
 WRAPPED = (
     "_generate_and_score_completions",
@@ -127,7 +127,7 @@ class FissionGRPOTrainer(GRPOTrainer):
         self.monitor = make_monitor(self.engine.chain) if make_monitor else None
         self._policy_size = get_model_param_count(self.model)
         self.batch: Batch | None = None
-        self._tally: Counter[str] = Counter()
+        self._tally: defaultdict[str, float] = defaultdict(float)
         self._outcome_fn = outcome_fn
         self._failure_fn = failure_fn or failure_of_row
         self._prompt_fn = prompt_fn or prompt_of_row
@@ -241,6 +241,7 @@ class FissionGRPOTrainer(GRPOTrainer):
                 outcome=batch.outcomes[index],
                 update=self.state.global_step,
                 context=batch.contexts[index] if batch.contexts else None,
+                messages=batch.messages[index] if batch.messages else (),
                 trajectory=batch.trajectories[index] if batch.trajectories else None,
                 copied=copied[index],
             )
@@ -277,25 +278,11 @@ class FissionGRPOTrainer(GRPOTrainer):
             return
         weights = of_rollouts(half.output["advantages"], half.rollouts)
         rows = zip(half.rollouts, weights, half.failures, strict=True)
-        messages = self._prompts_of(half.rollouts)
-        lines = gather_object(
-            [
-                logged(rollout, weight, self.chat, x, failure)
-                for (rollout, weight, failure), x in zip(rows, messages, strict=True)
-            ]
-        )
+        lines = gather_object([logged(rollout, weight, self.chat, failure) for rollout, weight, failure in rows])
         if self.accelerator.is_main_process:
             for start in range(0, len(lines), self.num_generations):
                 group = lines[start : start + self.num_generations]
                 self._record_group("exploration", exploration_record(self.state.global_step + 1, group))
-
-    def _prompts_of(self, rollouts: list[Rollout]) -> list[list[Message]]:
-        """x of exploration rollouts; siblings share a row, so it is made once a group."""
-        made: dict[tuple[int, ...], list[Message]] = {}
-        for rollout in rollouts:
-            if rollout.prompt_ids not in made:
-                made[rollout.prompt_ids] = self._prompt_fn(dict(rollout.row))[0]
-        return [made[rollout.prompt_ids] for rollout in rollouts]
 
     def _record_recoveries(self, contexts: list[CorrectiveContext], half: Generated) -> None:
         """Feeds the outcomes of the recovery groups to selection, escalation and the log."""
@@ -339,11 +326,11 @@ class FissionGRPOTrainer(GRPOTrainer):
 
     def count(self, name: str, value: float) -> None:
         """Adds to what is logged of the update at hand."""
-        self._tally[name] += value  # pyright: ignore[reportArgumentType]  # a Counter of floats
+        self._tally[name] += value
 
     def _flush_counts(self) -> None:
         for name, value in self._tally.items():
-            self._metrics["train"][name].append(float(value))
+            self._metrics["train"][name].append(value)
         self._tally.clear()
 
     # --- what TRL asks for on the way ---

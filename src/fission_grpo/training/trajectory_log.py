@@ -40,22 +40,12 @@ class LoggedRollout:
     copied: bool = False
 
 
-def logged(
-    rollout: Rollout,
-    advantage: Advantage,
-    chat: ChatFormat,
-    messages: Sequence[Message] = (),
-    failure: Failure | None = None,
-) -> LoggedRollout:
-    """The rollout as it is written down.
-
-    Args:
-        messages: x, for exploration rollouts; that of a recovery stands in its context.
-    """
+def logged(rollout: Rollout, advantage: Advantage, chat: ChatFormat, failure: Failure | None = None) -> LoggedRollout:
+    """The rollout as it is written down."""
     return LoggedRollout(
         task_id=str(rollout.row.get("id", "")),
         scenario=str(rollout.row.get("scenario", "")),
-        messages=messages,
+        messages=rollout.messages,
         text=rollout.text,
         segments=_segments(rollout, chat),
         reward=rollout.reward,
