@@ -15,7 +15,6 @@ from fission_grpo.recipe import RolloutSection
 from fission_grpo.rewards.composite import CompositeReward
 from fission_grpo.rollout.driver import play_episodes
 from fission_grpo.rollout.episode import EpisodeLimits
-from fission_grpo.rollout.loading import load_policy_model
 from fission_grpo.rollout.policy import Sampling
 from fission_grpo.simulators.registry import make_chain
 from fission_grpo.tasks.generate import SplitShares, generate_tasks
@@ -40,11 +39,6 @@ TASK = Task(
     turns=(Turn(({"role": "user", "content": "Make the folder talo and go there."},), ((MAKE,), (ENTER,))),),
 )
 STATE = SimpleNamespace(global_step=0)
-
-
-@pytest.fixture(scope="module")
-def chat() -> ChatFormat:
-    return ChatFormat(load_policy_model("bundled")[1])
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from fission_grpo.chat.parsing import render_calls
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.environments.bfcl import BFCLEnvironment
 from fission_grpo.rewards.composite import CompositeReward
-from fission_grpo.rollout.loading import load_policy_model
 from fission_grpo.rollout.policy import Sampling
 from fission_grpo.tasks.task import Task, Turn
 from fission_grpo.training.batch import Batch
@@ -32,11 +31,6 @@ TASK = Task(
     turns=(Turn(({"role": "user", "content": "Go to docs."},), ((ENTER,),)),),
 )
 WRONG, RIGHT = render_calls([NOWHERE]), render_calls([ENTER])
-
-
-@pytest.fixture(scope="module")
-def chat() -> ChatFormat:
-    return ChatFormat(load_policy_model("bundled")[1])
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from test_granularities import ENTER, MAKE, TASK, episode_rollout, failure_of, judged, said
 
 from fission_grpo.chat.parsing import render_calls
@@ -13,17 +12,11 @@ from fission_grpo.fission import RecoveryContext, build_context
 from fission_grpo.fission.context import NO_FEEDBACK
 from fission_grpo.recipe import RolloutSection
 from fission_grpo.rewards.composite import CompositeReward
-from fission_grpo.rollout.loading import load_policy_model
 from fission_grpo.training.episode import EpisodeTasks
 from fission_grpo.training.step import StepTasks
 from fission_grpo.types import CorrectiveContext, Failure, RecoveryTarget, ToolCall
 
 STATE: Any = SimpleNamespace(global_step=0)
-
-
-@pytest.fixture(scope="module")
-def chat() -> ChatFormat:
-    return ChatFormat(load_policy_model("bundled")[1])
 
 
 def context_of(chat: ChatFormat, failed: Failure | None, kind: RecoveryContext) -> CorrectiveContext:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 import torch
 from datasets import Dataset
+from training_runs import SETTINGS
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -22,20 +23,7 @@ from fission_grpo.training.rollouts import CONTEXT_COLUMN
 from fission_grpo.training.trainer import WRAPPED, FissionGRPOTrainer
 from fission_grpo.types import CorrectiveContext
 
-BASE: dict[str, Any] = {
-    "use_cpu": True,
-    "bf16": False,
-    "activation_checkpointing": False,
-    "per_device_train_batch_size": 16,
-    "num_generations": 4,
-    "max_completion_length": 24,
-    "learning_rate": 1e-4,
-    "beta": 0.0,
-    "report_to": "none",
-    "save_strategy": "no",
-    "logging_steps": 1,
-    "disable_tqdm": True,
-}
+BASE: dict[str, Any] = {**SETTINGS, "max_completion_length": 24}
 FISSION = {"recovery_generations": 4, "recovery_fraction": 0.5}
 
 

@@ -26,6 +26,21 @@ SMALL = (
     "tasks.train={generate: {count: 12, seed: 5, mix: compact}}",
 )
 
+SETTINGS: dict[str, Any] = {
+    "use_cpu": True,
+    "bf16": False,
+    "activation_checkpointing": False,
+    "per_device_train_batch_size": 16,
+    "num_generations": 4,
+    "learning_rate": 1e-4,
+    "beta": 0.0,
+    "report_to": "none",
+    "save_strategy": "no",
+    "logging_steps": 1,
+    "disable_tqdm": True,
+}
+"""Of TRL's config: 16 rows in groups of four on a CPU, nothing saved or reported."""
+
 
 def small_recipe(*overrides: str) -> Recipe:
     """16 rows in groups of four."""
@@ -66,18 +81,8 @@ def drop_in_trainer(folder: Path, rows: Dataset | None = None, **arguments: Any)
     """A trainer with foreign rewards; 16 rows in groups of four, no recoveries unless `args` says so."""
     model, tokenizer = load_policy_model("bundled")
     settings: dict[str, Any] = {
-        "use_cpu": True,
-        "bf16": False,
-        "activation_checkpointing": False,
-        "per_device_train_batch_size": 16,
-        "num_generations": 4,
+        **SETTINGS,
         "max_completion_length": 10,
-        "learning_rate": 1e-4,
-        "beta": 0.0,
-        "report_to": "none",
-        "save_strategy": "no",
-        "logging_steps": 1,
-        "disable_tqdm": True,
         "max_steps": 1,
         "recovery_generations": 4,
         "recovery_fraction": 0.0,

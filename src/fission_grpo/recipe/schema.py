@@ -371,7 +371,7 @@ class Recipe(Section):
         if method.needs_all_groups and self.fission.signal_filter != "none":
             raise ValueError(
                 f"`fission.signal_filter` = {self.fission.signal_filter} drops the groups that `method` = {self.method} "
-                "is made for; none is allowed"
+                "is made for; `none` is allowed"
             )
         if method.reflects:
             self._check_reflection()
