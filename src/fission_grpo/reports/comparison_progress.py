@@ -110,7 +110,6 @@ class QueueDisplay(LiveDisplay):
         runs: what is left to do, by run: keys of `PHASES`.
         finished: runs that were done before.
         """
-        super().__init__(self._shown, console)
         self._runs = {name: _Run(phases) for name, phases in runs.items()}
         self._finished, self._total = finished, finished + len(runs)
         self._failed = 0
@@ -118,6 +117,7 @@ class QueueDisplay(LiveDisplay):
         self._clock, self._began = clock, clock()
         self._weight = sum(run.weight for run in self._runs.values())
         self._weight_ended = 0.0
+        super().__init__(self._shown, console)  # last: it draws at once
 
     def started(self, name: str) -> None:
         self._under_way.append(name)

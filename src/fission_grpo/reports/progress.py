@@ -103,8 +103,8 @@ class ProgressDisplay(LiveDisplay):
         """Args:
         runs: total updates of every run, by its label; None where that is not known beforehand.
         """
-        super().__init__(self._shown, console)
         self._runs = {label: _Run(total) for label, total in runs.items()}
+        super().__init__(self._shown, console)  # last: it draws at once
 
     def update(self, label: str, metrics: Mapping[str, Any]) -> None:
         """Takes one update's metrics of one run."""
