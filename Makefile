@@ -63,7 +63,7 @@ $(BIN)/python $(OFFICIAL_VENV)/bin/python:
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing torch, transformers, TRL and the rest into $(VENV) (about 1.5 GB; some minutes, once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e . --group dev \
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[tau2]' --group dev \
 	  | { grep --line-buffered -oE '[^ /]+\.whl(\.metadata)? \([0-9.]+ [MG]B\)|^Installing collected packages' || true; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps '$(BFCL)'
 	@touch $@

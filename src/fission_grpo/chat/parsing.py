@@ -93,6 +93,15 @@ def first_call(text: str) -> int | None:
     return found[0][0] if found else None
 
 
+def without_thinking(text: str) -> str:
+    """What a model says after its thinking, which a chat template may have opened and the token limit may have cut.
+
+    >>> without_thinking("<think>Which folder?</think> Not that one.")
+    'Not that one.'
+    """
+    return text.rpartition(THINK_CLOSE)[2].partition(THINK_OPEN)[0].strip()
+
+
 def render_calls(calls: Iterable[ToolCall]) -> str:
     """The canonical text of calls, which `parse_message` reads back unchanged.
 

@@ -1,6 +1,7 @@
 """The Environment protocol: seven small methods, and everything that fission needs from a live world."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from fission_grpo.tasks.task import Task
@@ -55,4 +56,32 @@ class ComparableEnvironment(Environment, Protocol):
 
     def same_state(self, snapshot: Snapshot) -> bool:
         """Whether the state (results left aside) equals the snapshot's."""
+        ...
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What answers one assistant message.
+
+    Attributes:
+        results: one per call, in order.
+        messages: what the environment's user says to it; none where calls were made.
+        over: the episode ends here.
+    """
+
+    results: tuple[ToolResult, ...]
+    messages: tuple[Message, ...]
+    over: bool
+
+
+@runtime_checkable
+class ConversationalEnvironment(Environment, Protocol):
+    """An environment with a user who answers what the assistant says. The whole conversation is one turn."""
+
+    def respond(self, text: str, calls: Sequence[ToolCall]) -> Reply:
+        """Plays one assistant message: executes all its calls, or lets the user answer its text.
+
+        Raises:
+            InfrastructureError: the environment itself failed, or whoever plays the user.
+        """
         ...

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fission_grpo.chat.parsing import ParsedMessage, parse_message
-from fission_grpo.environments.base import Environment
+from fission_grpo.environments.base import ConversationalEnvironment, Environment, Reply
 from fission_grpo.errors import InfrastructureError
 from fission_grpo.tasks.task import Task
 from fission_grpo.types import Completion, Message, Step, StopReason, Tool, ToolCall, ToolResult, Trajectory, Verdict
@@ -47,7 +47,8 @@ class EpisodeLimits:
     Attributes:
         steps_per_turn: assistant messages within one user turn; BFCL's official pipeline allows 21.
         context_tokens: an episode ends where its context and `Sampling.max_new_tokens` together exceed this.
-        stop_at_error: leave the calls of a message behind its first erring one unexecuted. BFCL executes all.
+        stop_at_error: leave the calls of a message behind its first erring one unexecuted. BFCL executes all; so does every
+            environment with a user.
         answer_format_errors: answer an unreadable message with what is wrong with it. BFCL silently ends the turn.
     """
 
@@ -135,7 +136,7 @@ class Episode:
         text = self._chat.decode(completion.ids)
         parsed = parse_message(text)
         snapshot = self._environment.snapshot()
-        results = self._execute(parsed.calls)
+        reply = self._play(parsed)
         step = Step(
             turn=self._turn,
             prompt_ids=tuple(self.ids),
@@ -143,16 +144,19 @@ class Episode:
             text=text,
             calls=parsed.calls,
             format_error=parsed.error,
-            results=results,
+            results=reply.results,
             snapshot=snapshot,
         )
         self._steps.append(step)
         self._steps_of_turn += 1
         self._messages.append(self._chat.assistant_message(text))
         self.ids.extend(completion.ids)
-        answers = self._answers(parsed, results)
+        answers = [*self._answers(parsed, reply.results), *reply.messages]
         if answers:
             self._append(answers)
+        if reply.over:
+            self.stop_reason = StopReason.COMPLETED
+        elif answers:
             if self._steps_of_turn >= self._limits.steps_per_turn:
                 self._force_quit(StopReason.STEP_LIMIT)
         else:
@@ -160,6 +164,13 @@ class Episode:
         if self.stop_reason is None:
             self._check_context()
         return step
+
+    def _play(self, parsed: ParsedMessage) -> Reply:
+        """What the environment answers; a user hears of an unreadable message only where that is not said to the policy."""
+        unheard = parsed.error is not None and self._limits.answer_format_errors
+        if isinstance(self._environment, ConversationalEnvironment) and not unheard:
+            return self._environment.respond(parsed.content, parsed.calls)
+        return Reply(self._execute(parsed.calls), (), over=False)
 
     def _execute(self, calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
         results: list[ToolResult] = []

@@ -12,6 +12,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any, cast
 
+from fission_grpo.chat.parsing import without_thinking
 from fission_grpo.simulators.fixed import fixed_feedback
 from fission_grpo.types import Failure, FailureKind, Feedback, FeedbackLevel
 
@@ -102,15 +103,6 @@ def read_answer(text: str, failure: Failure) -> Answer | AnswerFault:
     if found.get("kind") not in tuple(FailureKind):
         return AnswerFault.UNKNOWN_KIND
     return _fault(message, failure) or Answer(FailureKind(found["kind"]), " ".join(message.split()))
-
-
-def without_thinking(text: str) -> str:
-    """What a model says after its thinking, which a chat template may have opened and the token limit may have cut.
-
-    >>> without_thinking("<think>Which folder?</think> Not that one.")
-    'Not that one.'
-    """
-    return text.rpartition("</think>")[2].partition("<think>")[0].strip()
 
 
 def answer_text(kind: FailureKind, message: str) -> str:

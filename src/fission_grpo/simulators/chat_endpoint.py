@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from fission_grpo.simulators.answer import LONGEST_ANSWER, without_thinking
+from fission_grpo.chat.parsing import without_thinking
+from fission_grpo.simulators.answer import LONGEST_ANSWER
 
 if TYPE_CHECKING:
     from openai import DefaultAsyncHttpxClient
