@@ -87,9 +87,7 @@ def provenance(domain: str) -> Provenance:
         domain=domain,
         task_file=path.name,
         task_file_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        reward_basis=dict(
-            Counter("+".join(basis.value for basis in _basis(task)) for task in official_tasks(domain).values())
-        ),
+        reward_basis=dict(Counter("+".join(_basis(task)) for task in official_tasks(domain).values())),
     )
 
 

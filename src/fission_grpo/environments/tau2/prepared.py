@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from fission_grpo.environments.tau2.package import check_domain, official_tasks, package_module
-from fission_grpo.environments.tau2.world import make_world
+from fission_grpo.environments.tau2.world import SHARED, make_world
 from fission_grpo.errors import UserError
 from fission_grpo.tasks.task import Task
 from fission_grpo.types import Message, Tool
@@ -50,6 +50,9 @@ def prepare(task: Task) -> PreparedTask:
         raise UserError(f"task {task.id}, field config.solo: {domain} cannot be played without a user; telecom can")
     if official_id not in official_tasks(domain):
         raise UserError(f"task {task.id}, field config.task: the installed tau2 has no {domain} task {official_id!r}")
+    initial = official_tasks(domain)[official_id].initial_state
+    if domain in SHARED and initial is not None and initial.initialization_data is not None:
+        raise UserError(f"task {task.id}: its own data in the shared databases of {domain} are not supported")
     return _prepared(task.id, domain, official_id, bool(solo))
 
 

@@ -5,27 +5,35 @@ copied when it is looked up by its key, which is how tau2's tools reach all that
 """
 
 import copy
+import hashlib
+import json
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
-Databases = tuple[Any, Any]
-"""The agent's database and the user's, each None where the domain has none."""
+
+class Pristine:
+    """A table as it was loaded. Not to be changed."""
+
+    def __init__(self, records: dict[str, Any]) -> None:
+        self.records = records
+
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        """The records as JSON, as tau2 writes them for a hash."""
+        return {key: _text(record) for key, record in self.records.items()}
 
 
 class SharedTable(dict[str, Any]):
-    """A table whose records are the pristine ones until they are looked up.
+    """A table whose records are the pristine ones until they are looked up."""
 
-    Args:
-        pristine: the table that is shared. Not to be changed.
-    """
-
-    def __init__(self, pristine: dict[str, Any]) -> None:
-        super().__init__(pristine)
+    def __init__(self, pristine: Pristine) -> None:
+        super().__init__(pristine.records)
         self._pristine = pristine
 
     def __getitem__(self, key: str) -> Any:
         record = super().__getitem__(key)
-        if record is self._pristine.get(key):
+        if record is self._pristine.records.get(key):
             record = copy.deepcopy(record)
             super().__setitem__(key, record)
         return record
@@ -42,11 +50,17 @@ class SharedTable(dict[str, Any]):
 
     def own(self) -> dict[str, Any]:
         """The records that differ from the pristine ones, or were copied to be changed."""
-        return {key: record for key, record in self.items() if record is not self._pristine.get(key)}
+        return {key: record for key, record in self.items() if record is not self._pristine.records.get(key)}
 
     def missing(self) -> set[str]:
         """Keys of the pristine table that are here no more."""
-        return self._pristine.keys() - self.keys()
+        return self._pristine.records.keys() - self.keys()
+
+    def text(self) -> str:
+        """The table as JSON, as tau2 writes it for a hash: sorted, and character by character the same."""
+        changed = {key: _text(record) for key, record in self.own().items()}
+        texts = {key: text for key, text in self._pristine.texts.items() if key in self} | changed
+        return _object(texts)
 
     def overlay(self, own: dict[str, Any], missing: set[str]) -> None:
         """Replaces and takes out records."""
@@ -59,10 +73,23 @@ Changes = dict[str, tuple[dict[str, Any], set[str]]]
 """By field of a database: the records that are its own, and the keys that are gone."""
 
 
-def shared_copy(database: Any) -> Any:
-    """A database with tables of its own over the records of another one."""
-    tables = {name: SharedTable(getattr(database, name)) for name in type(database).model_fields}
-    return type(database).model_construct(**tables)
+class SharedDatabase:
+    """The tables of a tau2 database, loaded once, of which any number of copies are made."""
+
+    def __init__(self, database: Any) -> None:
+        self._type = type(database)
+        self._tables = {name: Pristine(getattr(database, name)) for name in self._type.model_fields}
+
+    def copy(self) -> Any:
+        """A database with tables of its own over the same records."""
+        return self._type.model_construct(**{name: SharedTable(pristine) for name, pristine in self._tables.items()})
+
+    def with_changes(self, changes: Changes) -> Any:
+        """A copy with such changes."""
+        database = self.copy()
+        for name, table in _tables(database):
+            table.overlay(*changes[name])
+        return database
 
 
 def changes_of(database: Any) -> Changes:
@@ -70,12 +97,10 @@ def changes_of(database: Any) -> Changes:
     return {name: (table.own(), table.missing()) for name, table in _tables(database)}
 
 
-def with_changes(pristine: Any, changes: Changes) -> Any:
-    """A copy of a database with such changes."""
-    database = shared_copy(pristine)
-    for name, table in _tables(database):
-        table.overlay(*changes[name])
-    return database
+def database_hash(database: Any) -> str:
+    """The hash that tau2's own `get_db_hash` gives, without writing out the records that are still pristine."""
+    text = _object({name: table.text() for name, table in _tables(database)})
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def equal(ours: Any, theirs: Any) -> bool:
@@ -93,3 +118,12 @@ def _equal_tables(ours: SharedTable, theirs: SharedTable) -> bool:
 def _tables(database: Any) -> Iterator[tuple[str, SharedTable]]:
     for name in type(database).model_fields:
         yield name, getattr(database, name)
+
+
+def _text(record: Any) -> str:
+    return json.dumps(record.model_dump(), sort_keys=True, default=str)
+
+
+def _object(texts: dict[str, str]) -> str:
+    """A JSON object of members that are JSON texts already, sorted by key."""
+    return "{" + ", ".join(f"{json.dumps(key)}: {texts[key]}" for key in sorted(texts)) + "}"

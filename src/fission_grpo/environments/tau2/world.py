@@ -11,7 +11,7 @@ from typing import Any
 
 from fission_grpo.environments.tau2.arithmetic import check_expression
 from fission_grpo.environments.tau2.package import package_module
-from fission_grpo.environments.tau2.tables import changes_of, equal, shared_copy, with_changes
+from fission_grpo.environments.tau2.tables import SharedDatabase, changes_of, database_hash, equal
 
 SHARED = frozenset({"retail", "airline"})
 """Domains whose databases are tables of records by key. Telecom's are small, and lists."""
@@ -28,7 +28,8 @@ def registered(domain: str) -> str:
 def make_world(domain: str, solo_mode: bool = False) -> Any:
     """A fresh `tau2.environment.environment.Environment` of a domain, before any task."""
     if domain in SHARED:
-        world = _constructor(domain)(db=shared_copy(_pristine(domain).tools.db))
+        world = _constructor(domain)(db=_shared(domain).copy())
+        world.tools.get_db_hash = partial(_hash_of, world.tools)
     else:
         world = _constructor(domain)(**_telecom(_packed_telecom()), solo_mode=solo_mode)
     _guard(world)
@@ -44,7 +45,7 @@ def pack(world: Any, domain: str) -> bytes:
 def unpack_into(world: Any, domain: str, packed: bytes) -> None:
     """Gives a world of the same domain the databases that were packed."""
     if domain in SHARED:
-        world.tools.db = with_changes(_pristine(domain).tools.db, pickle.loads(packed))
+        world.tools.db = _shared(domain).with_changes(pickle.loads(packed))
     else:
         world.tools.db, world.user_tools.db = pickle.loads(packed)
 
@@ -52,7 +53,7 @@ def unpack_into(world: Any, domain: str, packed: bytes) -> None:
 def same_databases(world: Any, domain: str, packed: bytes) -> bool:
     """Whether a world's databases are equal to those that were packed."""
     if domain in SHARED:
-        return equal(world.tools.db, with_changes(_pristine(domain).tools.db, pickle.loads(packed)))
+        return equal(world.tools.db, _shared(domain).with_changes(pickle.loads(packed)))
     return (world.tools.db, world.user_tools.db) == pickle.loads(packed)
 
 
@@ -61,18 +62,22 @@ def _constructor(domain: str) -> Callable[..., Any]:
 
 
 @cache
-def _pristine(domain: str) -> Any:
-    return _constructor(domain)()
+def _shared(domain: str) -> SharedDatabase:
+    return SharedDatabase(_constructor(domain)().tools.db)
 
 
 @cache
 def _packed_telecom() -> bytes:
-    world = _pristine("telecom")
+    world = _constructor("telecom")()
     return pickle.dumps((world.tools.db, world.user_tools.db), protocol=5)
 
 
 def _telecom(packed: bytes) -> dict[str, Any]:
     return dict(zip(("db", "user_db"), pickle.loads(packed), strict=True))
+
+
+def _hash_of(tools: Any) -> str:
+    return database_hash(tools.db)
 
 
 def _guard(world: Any) -> None:
