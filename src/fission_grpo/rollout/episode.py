@@ -20,6 +20,18 @@ def answers_to(calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> list
     return [{"role": "tool", "name": call.name, "content": content} for call, content in zip(calls, contents, strict=True)]
 
 
+def play_message(environment: Environment, text: str, calls: Sequence[ToolCall], stop_at_error: bool = False) -> Reply:
+    """Plays one assistant message: executes its calls and, where there is a user, has him answer one that makes none."""
+    if isinstance(environment, ConversationalEnvironment):
+        return environment.respond(text, calls)
+    results: list[ToolResult] = []
+    for call in calls:
+        results.append(environment.call(call))
+        if results[-1].is_error and stop_at_error:
+            break
+    return Reply(tuple(results), (), over=False)
+
+
 class Chat(Protocol):
     """What an episode needs of `chat.template.ChatFormat`."""
 
@@ -166,19 +178,10 @@ class Episode:
         return step
 
     def _play(self, parsed: ParsedMessage) -> Reply:
-        """What the environment answers; a user hears of an unreadable message only where that is not said to the policy."""
-        unheard = parsed.error is not None and self._limits.answer_format_errors
-        if isinstance(self._environment, ConversationalEnvironment) and not unheard:
-            return self._environment.respond(parsed.content, parsed.calls)
-        return Reply(self._execute(parsed.calls), (), over=False)
-
-    def _execute(self, calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
-        results: list[ToolResult] = []
-        for call in calls:
-            results.append(self._environment.call(call))
-            if results[-1].is_error and self._limits.stop_at_error:
-                break
-        return tuple(results)
+        """What the environment answers; a user does not hear what is answered with its format error."""
+        if parsed.error is not None and self._limits.answer_format_errors:
+            return Reply((), (), over=False)
+        return play_message(self._environment, parsed.content, parsed.calls, self._limits.stop_at_error)
 
     def _answers(self, parsed: ParsedMessage, results: Sequence[ToolResult]) -> list[Message]:
         """What is said to the policy within the turn; nothing where its message ends the turn."""

@@ -21,7 +21,7 @@ from fission_grpo.recipe import RolloutSection
 from fission_grpo.rewards.base import ScoredStep
 from fission_grpo.rewards.composite import CompositeReward
 from fission_grpo.rollout.driver import EpisodeLimits, EpisodeStart, play_episodes
-from fission_grpo.rollout.episode import Episode
+from fission_grpo.rollout.episode import Episode, play_message
 from fission_grpo.rollout.policy import Policy, Sampling
 from fission_grpo.tasks.task import Task
 from fission_grpo.training.generation import generate_messages, policy_of, sampling_of
@@ -244,8 +244,8 @@ class EpisodeTasks:
         """
         assert step.snapshot is not None
         self._environment.restore(step.snapshot)
-        for call in () if self._replay else step.calls:
-            self._environment.call(call)
+        if step.calls and not self._replay:
+            play_message(self._environment, parse_message(step.text).content, step.calls)
         return self._environment.snapshot(), tuple(self._environment.tools)
 
     def _continuation(self, task: Task, turn: int) -> tuple[ToolCall, ...] | None:

@@ -41,7 +41,6 @@ class Tau2Environment:
         self._user: UserModel = user or ScriptedUser()
         self._max_steps = max_steps
         self._max_errors = max_errors
-        self._task: Task | None = None
         self._packed_task = b""
         self._conversation: Conversation | None = None
         self._results: list[str] = []
@@ -52,6 +51,13 @@ class Tau2Environment:
         """The agent's tools (none before `reset`); in solo mode the user's and `done` too. Shared: not to be changed."""
         return self._conversation.prepared.tools if self._conversation is not None else ()
 
+    @property
+    def conversation(self) -> Conversation:
+        """The task in play, in tau2's types."""
+        if self._conversation is None:
+            raise UserError("Tau2Environment: `reset(task)` or `restore(snapshot)` must come first")
+        return self._conversation
+
     def reset(self, task: Task) -> list[Message]:
         """Starts a task; returns tau2's system text, and without solo mode its greeting and what the user says first.
 
@@ -59,15 +65,13 @@ class Tau2Environment:
             UserError: tau2 is not installed as it must be, or has no such task.
             InfrastructureError: the user model failed.
         """
-        prepared = prepare(task)
-        self._begin(task, pickle.dumps(task, protocol=5), prepared)
-        conversation = self._playing
+        conversation = self._begin(prepare(task), pickle.dumps(task, protocol=5))
         conversation.start()
-        return [prepared.system, *_spoken(conversation.trajectory)]
+        return [conversation.prepared.system, *_spoken(conversation.trajectory)]
 
     def respond(self, text: str, calls: Sequence[ToolCall]) -> Reply:
         """Plays one message of the agent. The user does not hear one with calls, but its text counts for the score."""
-        conversation = self._playing
+        conversation = self.conversation
         if conversation.over:
             return Reply((), (), over=True)
         start = len(conversation.trajectory)
@@ -85,28 +89,27 @@ class Tau2Environment:
 
     def next_user_turn(self) -> None:
         """Ends the conversation as tau2 does at its limit of steps, where it is not over yet."""
-        self._playing.end("MAX_STEPS")
+        self.conversation.end("MAX_STEPS")
 
     def snapshot(self) -> Snapshot:
-        saved = _Saved(self._packed_task, self._playing.save(), tuple(self._results))
+        saved = _Saved(self._packed_task, self.conversation.save(), tuple(self._results))
         return Snapshot(pickle.dumps(tuple(saved), protocol=5))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Goes on from a snapshot, with this instance's user model and limits."""
         saved = _read(snapshot)
         if self._conversation is None or saved.task != self._packed_task:
-            task: Task = pickle.loads(saved.task)
-            self._begin(task, saved.task, prepare(task))
-        self._playing.load(saved.conversation)
+            self._begin(prepare(pickle.loads(saved.task)), saved.task)
+        self.conversation.load(saved.conversation)
         self._results = list(saved.results)
         self._verdict = None
 
     def verdict(self) -> Verdict:
         """tau2's own; a conversation that is not over is unsolved."""
-        if not self._playing.over:
+        if not self.conversation.over:
             return Verdict(False, (), "the conversation is not over")
         if self._verdict is None:
-            self._verdict = self._playing.verdict()
+            self._verdict = self.conversation.verdict()
         return self._verdict
 
     def matches(self, target: Snapshot) -> bool:
@@ -118,20 +121,15 @@ class Tau2Environment:
         """Whether all databases are equal to the snapshot's."""
         return self._same_world(_read(snapshot))
 
-    @property
-    def _playing(self) -> Conversation:
-        if self._conversation is None:
-            raise UserError("Tau2Environment: `reset(task)` or `restore(snapshot)` must come first")
-        return self._conversation
-
-    def _begin(self, task: Task, packed: bytes, prepared: PreparedTask) -> None:
-        self._task, self._packed_task = task, packed
+    def _begin(self, prepared: PreparedTask, packed: bytes) -> Conversation:
+        self._packed_task = packed
         self._conversation = Conversation(prepared, self._user, self._max_steps, self._max_errors)
         self._results = []
         self._verdict = None
+        return self._conversation
 
     def _same_world(self, saved: _Saved) -> bool:
-        return saved.task == self._packed_task and self._playing.same_databases(saved.conversation)
+        return saved.task == self._packed_task and self.conversation.same_databases(saved.conversation)
 
 
 def _read(snapshot: Snapshot) -> _Saved:

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from fission_grpo.environments.tau2.package import check_domain, official_tasks, package_module
-from fission_grpo.environments.tau2.world import SHARED, make_world
+from fission_grpo.environments.tau2.world import SHARED, constructor
 from fission_grpo.errors import UserError
 from fission_grpo.tasks.task import Task
 from fission_grpo.types import Message, Tool
@@ -78,7 +78,7 @@ def _prepared(task_id: str, domain: str, official_id: str, solo: bool) -> Prepar
 @cache
 def _domain(domain: str, solo: bool) -> tuple[str, tuple[Tool, ...], tuple[Tool, ...]]:
     """The policy text, the agent's tools and the user's."""
-    world = make_world(domain, solo)
+    world = constructor(domain)(solo_mode=solo)
     tools = list(world.get_tools())
     user_tools = list(world.get_user_tools()) if world.user_tools is not None else []
     if solo:

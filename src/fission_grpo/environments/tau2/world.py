@@ -26,12 +26,14 @@ def registered(domain: str) -> str:
 
 
 def make_world(domain: str, solo_mode: bool = False) -> Any:
-    """A fresh `tau2.environment.environment.Environment` of a domain, before any task."""
+    """A fresh `tau2.environment.environment.Environment` of a domain, before any task. Its policy text is never solo's."""
     if domain in SHARED:
-        world = _constructor(domain)(db=_shared(domain).copy())
+        world = constructor(domain)(db=_shared(domain).copy())
         world.tools.get_db_hash = partial(_hash_of, world.tools)
     else:
-        world = _constructor(domain)(**_telecom(_packed_telecom()), solo_mode=solo_mode)
+        world = constructor(domain)(**_telecom(_packed_telecom()))
+        # tau2 would make every tool's schema to see that no names overlap, for 10 ms.
+        world.solo_mode = solo_mode
     _guard(world)
     return world
 
@@ -57,18 +59,19 @@ def same_databases(world: Any, domain: str, packed: bytes) -> bool:
     return (world.tools.db, world.user_tools.db) == pickle.loads(packed)
 
 
-def _constructor(domain: str) -> Callable[..., Any]:
-    return package_module("registry").registry.get_env_constructor(domain)
+def constructor(domain: str) -> Callable[..., Any]:
+    """tau2's own, which loads the databases anew."""
+    return package_module("registry").registry.get_envconstructor(domain)
 
 
 @cache
 def _shared(domain: str) -> SharedDatabase:
-    return SharedDatabase(_constructor(domain)().tools.db)
+    return SharedDatabase(constructor(domain)().tools.db)
 
 
 @cache
 def _packed_telecom() -> bytes:
-    world = _constructor("telecom")()
+    world = constructor("telecom")()
     return pickle.dumps((world.tools.db, world.user_tools.db), protocol=5)
 
 
