@@ -61,7 +61,7 @@ def same_databases(world: Any, domain: str, packed: bytes) -> bool:
 
 def constructor(domain: str) -> Callable[..., Any]:
     """tau2's own, which loads the databases anew."""
-    return package_module("registry").registry.get_envconstructor(domain)
+    return package_module("registry").registry.get_env_constructor(domain)
 
 
 @cache
