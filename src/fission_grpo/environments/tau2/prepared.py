@@ -70,7 +70,8 @@ def _prepared(task_id: str, domain: str, official_id: str, solo: bool) -> Prepar
     else:
         system = agent.SYSTEM_PROMPT.format(agent_instruction=agent.AGENT_INSTRUCTION, domain_policy=policy)
         simulator = package_module("user.user_simulator").UserSimulator
-        user_prompt = simulator(tools=list(user_tools) or None, instructions=str(official.user_scenario)).system_prompt
+        user = simulator(tools=list(user_tools) or None, instructions=str(official.user_scenario), llm="asked by us")
+        user_prompt = user.system_prompt
     message = {"role": "system", "content": system}
     return PreparedTask(task_id, domain, solo, official, message, tools, user_prompt, user_tools)
 

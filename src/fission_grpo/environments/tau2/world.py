@@ -7,6 +7,7 @@ loading databases of up to 7 MB otherwise.
 import pickle
 from collections.abc import Callable
 from functools import cache, partial, wraps
+from threading import Lock
 from typing import Any
 
 from fission_grpo.environments.tau2.arithmetic import check_expression
@@ -17,11 +18,15 @@ SHARED = frozenset({"retail", "airline"})
 """Domains whose databases are tables of records by key. Telecom's are small, and lists."""
 
 
-@cache
+_REGISTERING = Lock()
+
+
 def registered(domain: str) -> str:
     """The name under which tau2's evaluator finds our worlds of a domain."""
-    name = f"fission_grpo/{domain}"
-    package_module("registry").registry.register_domain(partial(make_world, domain), name)
+    name, registry = f"fission_grpo/{domain}", package_module("registry").registry
+    with _REGISTERING:
+        if name not in registry.get_domains():
+            registry.register_domain(partial(make_world, domain), name)
     return name
 
 

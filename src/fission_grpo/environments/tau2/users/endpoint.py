@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from fission_grpo.errors import InfrastructureError
+from fission_grpo.chat.parsing import without_thinking
+from fission_grpo.errors import InfrastructureError, UserError
 from fission_grpo.types import Message, Tool
 
 if TYPE_CHECKING:
@@ -52,11 +53,28 @@ class EndpointUser:
                 max_tokens=MAX_TOKENS,
                 **offered,
             )
-            return cast(Message, response.choices[0].message.model_dump(include={"role", "content", "tool_calls"}))
+            said = response.choices[0].message
+            calls = [call.model_dump(include={"id", "type", "function"}) for call in said.tool_calls or ()]
+            return {"role": "assistant", "content": without_thinking(said.content or ""), "tool_calls": calls}
         except openai.OpenAIError as error:
-            raise InfrastructureError(f"user model {self._model!r} at {self._base_url}: {_first_line(error)}") from error
-        except (AttributeError, IndexError, TypeError, ValueError) as error:  # an answer that is no chat completion
-            raise InfrastructureError(f"user model {self._model!r} at {self._base_url}: no chat completion") from error
+            raise InfrastructureError(f"{self._subject}: {_reason(error)}") from error
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise InfrastructureError(f"{self._subject}: what it answers is no chat completion") from error
+
+    def check(self) -> None:
+        """Asks for one short reply, so that a mistake shows before a run.
+
+        Raises:
+            UserError: there is none.
+        """
+        try:
+            self.complete([{"role": "user", "content": "Say hello."}], ())
+        except InfrastructureError as error:
+            raise UserError(f"{error}; check the address, the name of the model and OPENAI_API_KEY") from error
+
+    @property
+    def _subject(self) -> str:
+        return f"user model {self._model!r} at {self._base_url}"
 
     @cached_property
     def _client(self) -> "openai.OpenAI":
@@ -70,5 +88,7 @@ class EndpointUser:
         return {name: value for name, value in self.__dict__.items() if name != "_client"}
 
 
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
+def _reason(error: Exception) -> str:
+    """What happened, without the endpoint's own words: they may repeat the key."""
+    status = getattr(error, "status_code", None)
+    return type(error).__name__ if status is None else f"{type(error).__name__}, status {status}"
