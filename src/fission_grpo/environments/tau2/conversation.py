@@ -236,6 +236,11 @@ class Conversation:
         if orchestrator.step_count >= orchestrator.max_steps:
             self._overrule("MAX_STEPS")
         if orchestrator.num_errors >= orchestrator.max_errors:
+            results = (message for message in self.trajectory if message.role == "tool")
+            if not any(result.error and result.requestor == "assistant" for result in results):
+                raise InfrastructureError(
+                    f"the user model made {orchestrator.num_errors} calls that err, and the agent none"
+                )
             self._overrule("TOO_MANY_ERRORS")
 
     def _overrule(self, reason: str) -> None:

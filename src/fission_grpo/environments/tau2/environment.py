@@ -30,7 +30,7 @@ class Tau2Environment:
     A task is one turn: the user's words answer those of the agent's messages that call nothing (`respond`). Errors are what
     tau2 marks as such in answers to the agent; the user's own failed calls count towards tau2's limit of errors and are
     never shown. A conversation that tau2 ends early (too many steps or errors, nothing said) is unsolved; one in which the
-    user model fails raises.
+    user model fails, or alone makes all of tau2's limit of errors, raises.
 
     Args:
         user: who plays the user; by default the script. Not asked in solo mode.
