@@ -52,6 +52,7 @@ def check_all() -> list[Check]:
         lambda: _package("transformers"),
         lambda: _package("trl"),
         _bfcl,
+        _tau2,
         _bundled_policy,
         _smollm2,
         _disk,
@@ -105,6 +106,17 @@ def _bfcl() -> Check:
         return Check("bfcl-eval", "not installed", "missing", advice)
     wanted = PACKAGES["bfcl"][0].partition("==")[2]
     return Check("bfcl-eval", found) if found == wanted else Check("bfcl-eval", f"{found}, not {wanted}", "optional", advice)
+
+
+def _tau2() -> Check:
+    from fission_grpo.environments.tau2 import DOMAINS, provenance
+
+    try:
+        found = provenance(DOMAINS[0])
+    except UserError as error:
+        problem, _, advice = str(error).partition("; ")
+        return Check("TAU2-Bench", problem, "optional", advice.replace("`", ""))
+    return Check("TAU2-Bench", f"{found.distribution} {found.version}, litellm {found.litellm}")
 
 
 def _smollm2() -> Check:

@@ -48,7 +48,7 @@ CHECKED_KINDS = frozenset(
 reference, of which there may be several."""
 
 # The first pattern found decides, so the specific stand before the general. Written against every error text of
-# bfcl-eval's API classes and the texts of Python's own exceptions, which its executor hands on.
+# bfcl-eval's API classes and of tau2's tools, and the texts of Python's own exceptions, which both hand on.
 _RUNTIME_ERRORS: tuple[tuple[RuntimeErrorKind, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(pattern, re.IGNORECASE))
     for kind, pattern in (
@@ -75,18 +75,22 @@ _RUNTIME_ERRORS: tuple[tuple[RuntimeErrorKind, re.Pattern[str]], ...] = tuple(
             RuntimeErrorKind.PRECONDITION,
             r"already (completed|closed|resolved|cancell?ed|the root|logged in)|not empty|insufficient|market is closed"
             r"|exceeded budget|less than budget|before starting|start the engine|needs? to be pressed|must press"
-            r"|tank is empty|must be locked|is full|cannot go back",
+            r"|tank is empty|must be locked|is full|cannot go back"
+            # tau2's
+            r"|balance is not enough|not enough (balance|seats)|already (awaiting|has an)|must be (active|suspended) to"
+            r"|non-(pending|delivered) order|is not overdue|exactly one payment",
         ),
         (
             RuntimeErrorKind.NOT_FOUND,
             r"not found|no such|does not exist|doesn't exist|not registered|no available|unknown|not in\b|\b404\b"
-            r"|invalid (stock symbol|(departure|destination) airport code)",
+            r"|invalid (stock symbol|(departure|destination) airport code)|not available on",
         ),
         (
             RuntimeErrorKind.INVALID_VALUE,
             r"invalid|unsupported|not supported|not allowed|must be|cannot be|is a directory|not a (file|directory)"
             r"|too (large|long|short|small)|empty list|divi(de|sion) by zero|negative number|math domain|out of range"
-            r"|above the tank capacity|exceeds|does not match",
+            r"|above the tank capacity|exceeds|does not match"
+            r"|should be (the|different)|should match|does not add up|too many",
         ),
     )
 )

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,9 @@ def test_without_schema_every_step_short_of_right_is_diagnosed(
         ("Error during execution: can only concatenate str (not \"int\") to str", RuntimeErrorKind.INVALID_TYPE),
         ('{"error": "Brake pedal needs to be pressed when starting the engine."}', RuntimeErrorKind.PRECONDITION),
         ('{"error": "Ticket with ID 3 is already closed."}', RuntimeErrorKind.PRECONDITION),
+        ("Error: Not enough seats on flight HAT001", RuntimeErrorKind.PRECONDITION),
+        ("Error: Flight HAT001 not available on date 2024-05-20", RuntimeErrorKind.NOT_FOUND),
+        ("Error: The number of items to be exchanged should match.", RuntimeErrorKind.INVALID_VALUE),
         ("Error: the quux frobbed", RuntimeErrorKind.OTHER),
         ("", RuntimeErrorKind.OTHER),
     ],
@@ -162,6 +166,18 @@ def test_every_error_text_of_the_benchmark_has_a_kind() -> None:
     templates = [text for module in modules for text in error_templates((folder / f"{module}.py").read_text())]
     assert len(templates) > 120
     assert [text for text in templates if error_kind_of(text) is RuntimeErrorKind.OTHER] == []
+
+
+@pytest.mark.parametrize("domain", ["retail", "airline", "telecom"])
+def test_every_error_text_of_tau2_has_a_kind(domain: str) -> None:
+    """All that its tools raise, read from their source."""
+    spec = find_spec("tau2")
+    assert spec is not None and spec.submodule_search_locations
+    source = (Path(spec.submodule_search_locations[0]) / "domains" / domain / "tools.py").read_text(encoding="utf-8")
+    raised = [node.exc for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Raise)]
+    texts = ["X".join(string_parts(each.args[0])) for each in raised if isinstance(each, ast.Call) and each.args]
+    assert len(texts) > 15
+    assert [text for text in texts if error_kind_of(f"Error: {text}") is RuntimeErrorKind.OTHER] == []
 
 
 def error_templates(source: str) -> list[str]:
