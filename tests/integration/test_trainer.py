@@ -19,8 +19,8 @@ from fission_grpo.fission import SignalFilter
 from fission_grpo.rollout.loading import load_policy_model
 from fission_grpo.simulators.fixed import FixedSimulator
 from fission_grpo.training.config import FissionGRPOConfig
-from fission_grpo.training.rollouts import CONTEXT_COLUMN
 from fission_grpo.training.prefix_sharing.trainer import WRAPPED as WRAPPED_IN_THE_UPDATE
+from fission_grpo.training.rollouts import CONTEXT_COLUMN
 from fission_grpo.training.trainer import WRAPPED, FissionGRPOTrainer
 from fission_grpo.types import CorrectiveContext
 
