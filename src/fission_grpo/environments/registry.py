@@ -12,7 +12,7 @@ GROUP = "fission_grpo.environments"
 
 @cache
 def _registered() -> dict[str, EntryPoint]:
-    """Looked up once: that reads the metadata of every installed package, and an evaluation makes thousands of environments."""
+    """Looked up once: it reads the metadata of every installed package, and every episode makes an environment."""
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
