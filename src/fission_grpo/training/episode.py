@@ -7,7 +7,7 @@ reference continuation is known, by their next message alone.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from datasets import Dataset
@@ -86,7 +86,7 @@ class EpisodeTasks:
         ]
         return Dataset.from_list(rows)
 
-    def prompt(self, row: dict[str, Any]) -> tuple[list[Message], list[Tool]]:
+    def prompt(self, row: Mapping[str, Any]) -> tuple[list[Message], list[Tool]]:
         """The opening of a row's task, and the tools it offers. Asked for once a task: a user may be a model.
 
         What an episode really opens with comes from its rollout, so a user who fails here is no reason to stop.
