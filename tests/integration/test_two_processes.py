@@ -13,15 +13,7 @@ import torch
 def test_processes_may_differ_in_how_many_rows_have_an_advantage(tmp_path: Path):
     """TRL gathers metrics by row: each process must keep as many rows as the others."""
     script = Path(__file__).with_name("two_ranks.py")
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node=2",
-        str(script),
-        str(tmp_path),
-    ]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(script.parent), *sys.path])}
     finished = subprocess.run(
         [*launcher, script, tmp_path], env=environment, capture_output=True, text=True, timeout=300, check=False

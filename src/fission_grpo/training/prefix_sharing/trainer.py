@@ -68,7 +68,7 @@ class PrefixSharingGRPOTrainer(GRPOTrainer):
         """Rows with an advantage on the process that has most: TRL gathers metrics by row, in equal numbers, and a backward
         pass must happen everywhere."""
         count = with_advantage(inputs).sum().reshape(1)
-        return max(1, int(self.accelerator.gather(count).max()))
+        return max(1, int(cast(Tensor, self.accelerator.gather(count)).max()))
 
     def _get_per_token_logps_and_entropies(
         self,
