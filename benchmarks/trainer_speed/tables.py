@@ -54,7 +54,7 @@ def shape(size: Size) -> str:
     again = ", activations computed again in the backward pass" if size.checkpointing else ""
     return (
         f"Model {size.model}{weights}, {'bf16' if size.bf16 else 'float32'}{again}. {size.prompts} {prompts} x {size.group} "
-        f"completions of {tokens} tokens; {size.padded_rows} padded rows or {size.packed_groups} packed group(s) in one pass."
+        f"completions of {tokens} tokens; one pass: {size.padded_rows} padded rows or {size.packed_groups} packed group(s)."
     )
 
 
