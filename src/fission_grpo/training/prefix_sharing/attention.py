@@ -34,10 +34,12 @@ class TreeAttention:
 
     Attributes:
         calls: layers that have attended through it; a model must do so at all of them.
+        dtype: in which they did.
     """
 
     def __init__(self, tree: PrefixTree, device: torch.device) -> None:
         self.calls = 0
+        self.dtype = torch.float32
         self.device = device
         self._nodes = tree.nodes
         self._until_T = torch.from_numpy(tree.visible_until()).to(device)
@@ -45,6 +47,7 @@ class TreeAttention:
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
         """Attention of (1, Hq, T, D) queries to (1, Hkv, T, D) keys and values; (1, Hq, T, D)."""
         self.calls += 1
+        self.dtype = query.dtype
         scale = scale if scale is not None else 1 / math.sqrt(query.shape[-1])
         if self.device.type == "cpu":
             return _FlashByNode.apply(query, key, value, self, scale)

@@ -93,6 +93,8 @@ class PackedRows:
     def __init__(self, rows: Rows) -> None:
         device, tree = rows.input_ids.device, rows.tree
         scored = rows.scored.cpu().numpy().astype(bool)
+        if not scored.any():  # a part of a batch: every process has to compute something
+            scored[0, 0] = True
         self.shape = scored.shape
         prompts = rows.attention_mask[:, : -scored.shape[1]].sum(1).tolist()
         at_row, at_column = scored.nonzero()
@@ -196,6 +198,9 @@ def _attention(
     beyond = [name for name in _BEYOND if options.get(name) is not None] + ["dropout"] * (dropout > 0)
     if beyond:
         raise _CannotShareError(f"attention with {' and '.join(beyond)} is computed by rows")
+    if torch.is_autocast_enabled(query.device.type):  # casts the inputs of `sdpa`, which may differ (norms give float32)
+        dtype = torch.get_autocast_dtype(query.device.type)
+        query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
     return packed_rows.attention(query, key, value, scaling).transpose(1, 2).contiguous(), None
 
 
@@ -217,11 +222,15 @@ def _obstacle(model: nn.Module, inner: PreTrainedModel) -> str | None:
     AttentionInterface.register(IMPLEMENTATION, _attention)
     AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)
     inner.set_attn_implementation(IMPLEMENTATION)
+    was_training = model.training
     hook = inner.base_model.register_forward_hook(_keep_predictors, with_kwargs=True)
     try:
-        obstacle = _trial(model, inner)
+        # In training: dropout of attention shows only there.
+        obstacle = _trial(model.train(), inner)
     except Exception as error:  # whatever a model's code makes of packed rows: padded rows are what it was written for
         obstacle = str(error)
+    finally:
+        model.train(was_training)
     if obstacle is not None:
         inner.set_attn_implementation(found)
         hook.remove()
@@ -242,5 +251,5 @@ def _trial(model: nn.Module, inner: PreTrainedModel) -> str | None:
         return f"{packed.attention.calls} of its {config.num_hidden_layers} layers attend to all tokens before"
     padded = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids, fused_lm_head=True).log_probs
     difference = float((log_probs - padded[:, -scored.shape[1] :]).abs().max())
-    allowed = _TOLERANCE.get(inner.dtype, _TOLERANCE_OF_HALF)
+    allowed = _TOLERANCE.get(packed.attention.dtype, _TOLERANCE_OF_HALF)
     return f"packed rows change a log-probability by {difference:.3g}" if not difference <= allowed else None

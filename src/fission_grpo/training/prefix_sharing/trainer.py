@@ -11,7 +11,7 @@ from typing import Any, cast
 from torch import Tensor
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from fission_grpo.training.batches import regrouped, rows_with_advantage
+from fission_grpo.training.batches import regrouped, rows_with_advantage, with_advantage
 from fission_grpo.training.prefix_sharing.model import PrefixSharing, Rows
 
 WRAPPED = ("_prepare_inputs", "_compute_loss", "_get_per_token_logps_and_entropies")
@@ -62,7 +62,13 @@ class PrefixSharingGRPOTrainer(GRPOTrainer):
             and not self.aux_loss_enabled
             and self.top_entropy_quantile == 1.0
         )
-        return rows_with_advantage(inputs) if exact else inputs
+        return rows_with_advantage(inputs, self._most_rows(inputs)) if exact else inputs
+
+    def _most_rows(self, inputs: dict[str, Any]) -> int:
+        """Rows with an advantage on the process that has most: TRL gathers metrics by row, in equal numbers, and a backward
+        pass must happen everywhere."""
+        count = with_advantage(inputs).sum().reshape(1)
+        return max(1, int(cast(Tensor, self.accelerator.gather(count)).max()))
 
     def _get_per_token_logps_and_entropies(
         self,
