@@ -162,12 +162,8 @@ def _work(variant: Variant, batch: dict[str, Any]) -> Work:
             return Work(rows * length, rows * length * (length + 1) // 2, int(batch["completion_mask"].sum()))
         return operations.padded(rows, length, length - 1)
     total = Work(0, 0, 0)
-    for part in variant.slices(batch):
-        rows_of_part = Rows.of_batch(part)
-        if rows_of_part.worth_packing:
-            total += operations.shared([rows_of_part.tree], len(PackedRows(rows_of_part).predictors))
-        else:
-            total += operations.padded(len(part["prompt_ids"]), length, length - 1)
+    for part in map(Rows.of_batch, variant.slices(batch)):
+        total += operations.shared([part.tree], len(PackedRows(part).predictors))
     return total
 
 
