@@ -56,11 +56,15 @@ LORA = LoraConfig(
 )
 
 
+def by_length(completion_ids: list[list[int]], **_: Any) -> list[float]:
+    return [float(len(ids)) for ids in completion_ids]
+
+
 def trainer_of(model: Any, folder: Path, peft_config: LoraConfig | None = None, **named: Any) -> Any:
     _, tokenizer = load_policy_model("bundled")
     return PrefixSharingGRPOTrainer(
         model,
-        lambda completion_ids, **_: [float(len(ids)) for ids in completion_ids],
+        by_length,
         GRPOConfig(output_dir=str(folder), **{**SETTINGS, **named}),
         processing_class=tokenizer,
         train_dataset=Dataset.from_list([{"prompt": f"Please open note{index}. " * 8} for index in range(16)]),
@@ -75,7 +79,7 @@ def trainers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     made = {name: trainer_of(make(), tmp_path_factory.mktemp(name)) for name, make in MODELS.items()}
     made["bundled"] = trainer_of(load_policy_model("bundled")[0], tmp_path_factory.mktemp("bundled"))
     made["adapters"] = trainer_of(MODELS["qwen3"](), tmp_path_factory.mktemp("adapters"), LORA)
-    again = {"activation_checkpointing": True}
+    again: dict[str, Any] = {"activation_checkpointing": True}
     made["checkpointing"] = trainer_of(MODELS["qwen3"](), tmp_path_factory.mktemp("checkpointing"), **again)
     for trainer in made.values():
         trainer.model.train()
