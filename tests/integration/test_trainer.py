@@ -19,6 +19,7 @@ from fission_grpo.fission import SignalFilter
 from fission_grpo.rollout.loading import load_policy_model
 from fission_grpo.simulators.fixed import FixedSimulator
 from fission_grpo.training.config import FissionGRPOConfig
+from fission_grpo.training.prefix_sharing.trainer import WRAPPED as WRAPPED_IN_THE_UPDATE
 from fission_grpo.training.rollouts import CONTEXT_COLUMN
 from fission_grpo.training.trainer import WRAPPED, FissionGRPOTrainer
 from fission_grpo.types import CorrectiveContext
@@ -82,11 +83,16 @@ def recoveries_into(groups: list[dict[str, Any]]) -> Any:
 
 
 def test_trl_still_has_what_is_wrapped():
-    signatures = {name: list(inspect.signature(getattr(GRPOTrainer, name)).parameters) for name in WRAPPED}
+    names = (*WRAPPED, *WRAPPED_IN_THE_UPDATE)
+    signatures = {name: list(inspect.signature(getattr(GRPOTrainer, name)).parameters) for name in names}
+    scoring = signatures.pop("_get_per_token_logps_and_entropies")
+    assert scoring[:6] == ["self", "model", "input_ids", "attention_mask", "logits_to_keep", "batch_size"]
+    assert scoring[6:8] == ["compute_entropy", "compute_aux_loss"]
     assert signatures == {
         "_generate_and_score_completions": ["self", "inputs"],
         "_tokenize_prompts": ["self", "prompts"],
         "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
+        "_prepare_inputs": ["self", "generation_batch"],
         "_compute_loss": ["self", "model", "inputs"],
         "_get_train_sampler": ["self", "dataset"],
         "_save_checkpoint": ["self", "model", "trial"],
@@ -94,8 +100,9 @@ def test_trl_still_has_what_is_wrapped():
 
 
 def test_without_recovery_it_is_trls_trainer(tmp_path: Path):
-    """Same seed, same rows, same weights: wrapping changes nothing where fission is off."""
+    """Same seed, same rows, same weights but for rounding: wrapping changes nothing where fission is off."""
     model, tokenizer = load_policy_model("bundled")
+    before = {name: weights.clone() for name, weights in model.state_dict().items()}
     plain_rows = rows().remove_columns(["tools", "reference"])
     config = GRPOConfig(output_dir=str(tmp_path / "trl"), max_steps=2, seed=3, **BASE)
     theirs: Any = GRPOTrainer(
@@ -104,8 +111,13 @@ def test_without_recovery_it_is_trls_trainer(tmp_path: Path):
     theirs.train()
     ours = trainer_of(tmp_path / "ours", plain_rows, args={"max_steps": 2, "seed": 3, "recovery_fraction": 0.0})
     ours.train()
+    moved, apart = 0.0, 0.0
     for name, weights in theirs.model.state_dict().items():
-        torch.testing.assert_close(ours.model.state_dict()[name], weights, rtol=0, atol=1e-6, msg=name)
+        moved += float((weights - before[name]).square().sum())
+        apart += float((weights - ours.model.state_dict()[name]).square().sum())
+    # Adam makes a step of full length of the rounding error where a gradient is all but zero.
+    assert moved > 0
+    assert (apart / moved) ** 0.5 < 0.02
 
 
 def test_recovery_rows_hold_the_sampled_failure_byte_for_byte(tmp_path: Path):

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from trl.trainer.utils import RepeatSampler, pad
+from trl.trainer.utils import RepeatSampler, pad, split_tensor_dict
 
 Row = dict[str, Any]
 
@@ -66,8 +66,40 @@ def merge_outputs(outputs: Sequence[dict[str, Any]], pad_token_id: int) -> dict[
 
 
 def pick_rows(output: dict[str, Any], rows: Sequence[int]) -> dict[str, Any]:
-    """The batch made of some of its rows, in that order. Scalars stay as they are."""
-    return {key: value[list(rows)] if value.dim() else value for key, value in output.items()}
+    """The batch made of some of its rows, in that order. What is no tensor of rows stays as it is."""
+    return {key: value[list(rows)] if _holds_rows(value) else value for key, value in output.items()}
+
+
+def _holds_rows(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dim() > 0
+
+
+def regrouped(slices: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same rows in the same number of slices, but rows of one prompt side by side: what they share is computed once.
+
+    TRL shuffles rows before it slices them; groups keep the order in which they first come. Images stay where they are,
+    which TRL holds by row and by tile.
+    """
+    if len(slices) == 1 or "pixel_values" in slices[0]:
+        return list(slices)
+    whole = {
+        key: torch.cat([each[key] for each in slices]) if _holds_rows(value) else value for key, value in slices[0].items()
+    }
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for row, prompt in enumerate(whole["prompt_ids"].tolist()):
+        groups.setdefault(tuple(prompt), []).append(row)
+    return split_tensor_dict(pick_rows(whole, [row for group in groups.values() for row in group]), len(slices))
+
+
+def rows_with_advantage(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out rows of zero advantage; one stays if all are, for a backward pass must happen on every rank."""
+    kept = inputs["advantages"] != 0
+    kept = kept if kept.dim() == 1 else kept.any(dim=1)
+    if bool(kept.all()):
+        return inputs
+    if not bool(kept.any()):
+        kept[0] = True
+    return pick_rows(inputs, kept.nonzero().flatten().tolist())
 
 
 def _merge(key: str, values: Sequence[Tensor], pad_token_id: int) -> Tensor:

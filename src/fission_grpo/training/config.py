@@ -11,8 +11,6 @@ from fission_grpo.fission import FissionSettings, PoolOrder, RecoveryContext, Si
 from fission_grpo.types import FeedbackLevel
 
 _SETTINGS = FissionSettings()
-TOKEN_NORMALISED_LOSSES = frozenset({"dapo", "cispo"})
-"""Losses that TRL divides by the tokens of the whole batch: a row of zero advantage adds nothing to them."""
 
 
 @dataclass

@@ -15,11 +15,6 @@ def prefilled_tokens(rollouts: Sequence[Rollout]) -> int:
     return sum(map(len, prompts)) + between
 
 
-def trained_tokens(output: dict[str, Any]) -> int:
-    """Tokens that the update computes: of every row that takes part, prompt included."""
-    return int(output["prompt_mask"].sum() + output["completion_mask"].sum())
-
-
 def loss_tokens(output: dict[str, Any]) -> Tensor:
     """Tokens that the loss is divided by, as TRL counts them (its `num_items_in_batch`)."""
     mask = output["completion_mask"]

@@ -7,8 +7,9 @@ One generation batch, in order:
 What differs between training methods (GRPO and its relatives) is a `Method`, in `methods/`. TRL's own methods are wrapped,
 never copied. Those that are private are listed in `WRAPPED` and held by contract tests:
 `_generate_and_score_completions` chooses the rows, `_tokenize_prompts` gives recovery rows their sampled ids and every
-other row its own tools, `_calculate_rewards` keeps what TRL does not return, `_compute_loss` leaves out rows that cannot
-matter, `_get_train_sampler` makes an epoch's order independent of earlier ones, `_save_checkpoint` adds our state and seals.
+other row its own tools, `_calculate_rewards` keeps what TRL does not return, `_get_train_sampler` makes an epoch's order
+independent of earlier ones, `_save_checkpoint` adds our state and seals. The update itself is made faster in
+`prefix_sharing/trainer.py`.
 """
 
 import time
@@ -24,7 +25,6 @@ from torch import Tensor
 from transformers import AutoTokenizer
 from transformers.trainer_pt_utils import get_model_param_count
 from trl.data_utils import is_conversational
-from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from fission_grpo.chat.template import ChatFormat
@@ -38,10 +38,11 @@ from fission_grpo.training import checkpoint
 from fission_grpo.training.advantages import as_tensor, group_advantages, of_rollouts, zeroed
 from fission_grpo.training.batch import Batch, Generated
 from fission_grpo.training.batches import EpochSampler, ExplorationQueue, Row, merge_outputs
-from fission_grpo.training.config import TOKEN_NORMALISED_LOSSES, FissionGRPOConfig
+from fission_grpo.training.config import FissionGRPOConfig
 from fission_grpo.training.datasets import check_dataset
 from fission_grpo.training.dynamic_sampling import explore
 from fission_grpo.training.methods.base import Method
+from fission_grpo.training.prefix_sharing.trainer import PrefixSharingGRPOTrainer
 from fission_grpo.training.rollouts import (
     CONTEXT_COLUMN,
     FailureFn,
@@ -52,7 +53,7 @@ from fission_grpo.training.rollouts import (
     prompt_of_row,
 )
 from fission_grpo.training.simulator.alignment import AlignmentMonitor
-from fission_grpo.training.token_counts import prefilled_tokens, trained_tokens
+from fission_grpo.training.token_counts import prefilled_tokens
 from fission_grpo.training.trajectory_log import exploration_record, logged, recovery_record
 from fission_grpo.types import CorrectiveContext, Failure
 
@@ -60,14 +61,13 @@ WRAPPED = (
     "_generate_and_score_completions",
     "_tokenize_prompts",
     "_calculate_rewards",
-    "_compute_loss",
     "_get_train_sampler",
     "_save_checkpoint",
 )
-"""TRL's private methods that this trainer wraps."""
+"""TRL's private methods that this trainer wraps, beside those of `prefix_sharing/trainer.py`."""
 
 
-class FissionGRPOTrainer(GRPOTrainer):
+class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
     """A drop-in for `trl.GRPOTrainer`.
 
     Args:
@@ -140,7 +140,7 @@ class FissionGRPOTrainer(GRPOTrainer):
     # --- one generation batch ---
 
     def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
-        if not self._in_training:
+        if not self.in_training:
             return self.generate_batch(Batch(list(inputs), self.num_generations_eval)).output
         self.method.begin(self)
         contexts = self._pop_contexts(rows=len(inputs) * self.accelerator.num_processes)
@@ -153,10 +153,8 @@ class FissionGRPOTrainer(GRPOTrainer):
             halves.append(self.generate_batch(self._recovery_batch(contexts)))
             self._record_recoveries(contexts, halves[-1])
         self._intercept([failure for half in halves for failure in half.failures if failure is not None])
-        merged = merge_outputs([half.output for half in halves], cast(Any, self.processing_class).pad_token_id)
-        self.count("tokens/trained", trained_tokens(self._rows_that_matter(merged)))
         self._flush_counts()
-        return merged
+        return merge_outputs([half.output for half in halves], cast(Any, self.processing_class).pad_token_id)
 
     def _pop_contexts(self, rows: int) -> list[CorrectiveContext]:
         """The pool lives on the main process; every rank gets the same contexts."""
@@ -199,7 +197,7 @@ class FissionGRPOTrainer(GRPOTrainer):
             self.batch = None
         rollouts = self._rollouts(batch)
         self._weigh(batch, rollouts, output)
-        if self._in_training:
+        if self.in_training:
             self._count_rollouts(batch, rollouts)
         return Generated(output, rollouts, self._failures(batch, rollouts))
 
@@ -263,7 +261,7 @@ class FissionGRPOTrainer(GRPOTrainer):
 
     def _failures(self, batch: Batch, rollouts: list[Rollout]) -> list[Failure | None]:
         """What the failed rollouts teach; None for the others, and for recoveries unless those fission again."""
-        if not self._in_training or (batch.contexts is not None and not self.engine.settings.refission):
+        if not self.in_training or (batch.contexts is not None and not self.engine.settings.refission):
             return [None] * len(rollouts)
         started = time.perf_counter()
         failed = [rollout.reward is not None and not rollout.outcome for rollout in rollouts]
@@ -314,10 +312,6 @@ class FissionGRPOTrainer(GRPOTrainer):
             for name, value in self.engine.metrics().items():
                 self.count(name, value)
         self.count("time/intercept_seconds", time.perf_counter() - started)
-
-    @property
-    def _in_training(self) -> bool:
-        return bool(cast(Any, self.model).training)
 
     def local(self, rows: list[Any]) -> list[Any]:
         """This rank's share of something that lies in the ranks' joined order."""
@@ -379,30 +373,6 @@ class FissionGRPOTrainer(GRPOTrainer):
         if len(outcomes) != len(inputs):
             raise UserError(f"outcome_fn: {len(outcomes)} values found, {len(inputs)} allowed: one bool a row")
         return [bool(outcome) for outcome in outcomes]
-
-    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
-        return super()._compute_loss(model, self._rows_that_matter(inputs) if self._in_training else inputs)
-
-    def _rows_that_matter(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Leaves out rows of zero advantage where the loss cannot notice; its denominator stays that of the full batch."""
-        exact = (
-            self.loss_type in TOKEN_NORMALISED_LOSSES
-            and self.beta == 0.0
-            and not self._entropy_bonus_enabled
-            and not self.aux_loss_enabled
-            and self.top_entropy_quantile == 1.0
-        )
-        kept = inputs["advantages"] != 0
-        kept = kept if kept.dim() == 1 else kept.any(dim=1)
-        if not exact or bool(kept.all()):
-            return inputs
-        if not bool(kept.any()):
-            kept[0] = True  # a backward pass must happen on every rank
-        rows = kept.numel()
-        return {
-            key: value[kept] if isinstance(value, Tensor) and value.dim() > 0 and len(value) == rows else value
-            for key, value in inputs.items()
-        }
 
     # --- exact resume ---
 
