@@ -24,8 +24,8 @@ UNKNOWN = ToolCall("look_into_the_future", {"days": 3})
 DONE = ToolCall("done")
 
 
-def started(task: Task, **limits: int) -> Tau2Environment:
-    environment = Tau2Environment(**limits)
+def started(task: Task, max_steps: int = 200) -> Tau2Environment:
+    environment = Tau2Environment(max_steps=max_steps)
     environment.reset(task)
     return environment
 

@@ -40,7 +40,7 @@ def fake(folder: Path, *files: str, content: str = "") -> Path:
 
 def test_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     module.package_module.cache_clear()
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr(module, "find_spec", {}.get)
     with pytest.raises(UserError, match="tau2 is not installed; `pip install"):
         module.package_module()
     module.package_module.cache_clear()
@@ -55,7 +55,7 @@ def test_the_physics_tool_of_that_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("found", ["1.82.7", "1.82.8"])
 def test_a_compromised_litellm_is_not_imported(found: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module.package_module.cache_clear()
-    monkeypatch.setattr(module, "_version", lambda package: found)
+    monkeypatch.setattr(module, "_version", {"litellm": found}.get)
     with pytest.raises(UserError, match=f"litellm {found} .* attacker; `pip install"):
         module.package_module()
     module.package_module.cache_clear()

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -147,7 +147,7 @@ def test_a_user_calls_tools_of_his_own_alone() -> None:
 
 
 @contextmanager
-def endpoint(body: bytes, status: int = 200, delay: float = 0.0) -> Iterator[str]:
+def endpoint(body: bytes, status: int = 200, delay: float = 0.0) -> Generator[str]:
     """Answers everything with the same bytes."""
 
     class Handler(BaseHTTPRequestHandler):
