@@ -7,7 +7,6 @@ from fission_grpo.recipe.schema import (
     EndpointSimulatorSection,
     EvaluationSection,
     FissionSection,
-    GeneratedTasks,
     LocalSimulatorSection,
     LoraSection,
     Recipe,
@@ -15,10 +14,10 @@ from fission_grpo.recipe.schema import (
     RewardSection,
     RolloutSection,
     SimulatorSection,
-    TaskSource,
-    TasksSection,
+    UserSection,
 )
 from fission_grpo.recipe.simulator import SimulatorRecipe
+from fission_grpo.recipe.tasks import GeneratedTasks, TaskSource, TasksSection, Tau2Tasks
 
 __all__ = [
     "AlignmentSection",
@@ -39,6 +38,8 @@ __all__ = [
     "SimulatorSection",
     "TaskSource",
     "TasksSection",
+    "Tau2Tasks",
+    "UserSection",
     "dump_recipe",
     "load_recipe",
     "load_simulator_recipe",

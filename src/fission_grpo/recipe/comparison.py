@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self, cast, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from fission_grpo.recipe.schema import PositiveInt, Section
+from fission_grpo.recipe.base import PositiveInt, Section
 
 ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 START = "start"

@@ -8,9 +8,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from fission_grpo.recipe.base import Section
 from fission_grpo.recipe.comparison import ComparisonRecipe
-from fission_grpo.recipe.schema import Recipe, Section, TaskSource
+from fission_grpo.recipe.schema import Recipe
 from fission_grpo.recipe.simulator import SimulatorRecipe
+from fission_grpo.recipe.tasks import TaskSource
 
 
 def allowed_keys(section: Sequence[str], root: type[BaseModel] = Recipe) -> list[str]:
@@ -38,7 +40,7 @@ A recipe is a YAML file. `fission train RECIPE key.sub=value ...` runs it; setti
 Every key has a default. An unknown key, a wrong type or an impossible combination is an error before any model is loaded.
 The run folder keeps the recipe as resolved, so that a run can be repeated from it.
 
-This page is generated from `src/fission_grpo/recipe/schema.py` by `make docs`.
+This page is generated from `src/fission_grpo/recipe/` by `make docs`.
 """
 
 
