@@ -1,6 +1,7 @@
 """`fission eval`: benchmarks, with recovery metrics."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -146,12 +147,13 @@ def bfcl(
 
 def _play(options: "Options", console: Console) -> None:
     from fission_grpo.evaluation.bfcl.options import check_options, plan
-    from fission_grpo.evaluation.bfcl.run import open_folder, play_all, save_failures, summarise_run
+    from fission_grpo.evaluation.bfcl.run import play_all, summarise_run
+    from fission_grpo.evaluation.out_folder import open_folder, save_failures
 
     check_options(options)
     with console.status("Loading the model"):
         run = plan(options)
-    open_folder(run)
+    open_folder(run.out, asdict(run.settings))
     console.print(f"Folder: {run.out}; format: {run.handler.name}", highlight=False, markup=False, soft_wrap=True)
     total = len(run.entries) * options.samples
     with progress_bars(console) as progress:
@@ -159,7 +161,7 @@ def _play(options: "Options", console: Console) -> None:
         failures = play_all(run, lambda done: progress.update(bar, completed=done))
         bar = progress.add_task("Judging", total=total)
         summary = summarise_run(run, lambda done: progress.update(bar, completed=done))
-    save_failures(run, failures)
+    save_failures(run.out, failures)
     played = f"Temperature {options.temperature:g}; entries: {len(run.entries)}, samples of each: {options.samples}."
     if summary.records:
         _show([summary], run.out, console, [played])

@@ -101,7 +101,7 @@ class FissionSection(Section):
     recovery_context: Literal["feedback", "shuffled", "attempt", "prompt"] = "feedback"
     """What a recovery sees: x, the failed message and the feedback on it (the paper); the feedback on another failure;
     x and the failed message alone; or x alone, sampled again (replay). All but the first are ablations."""
-    simulators: Annotated[list[str], Field(min_length=1)] = ["environment", "rules", "fixed"]
+    simulators: list[str] = Field(default=["environment", "rules", "fixed"], min_length=1)
     """Error simulators in order of preference: each stands in where those before it have nothing to say or leak."""
     unanswered_failures: bool = True
     """Also pool failures that the target benchmark never answers (malformed text, no call at all)."""
@@ -179,7 +179,9 @@ class RefreshSection(Section):
     """Recent failures to learn from; a fifth of their scenarios is held out, to measure old and new version on."""
     teacher: Literal["rules", "endpoint"] = "rules"
     """Who writes the target diagnoses: the rules with the environment's words, or `simulator.endpoint`."""
-    trainer: dict[str, Any] = {"num_train_epochs": 2, "learning_rate": 5e-4, "per_device_train_batch_size": 16}
+    trainer: dict[str, Any] = Field(
+        default={"num_train_epochs": 2, "learning_rate": 5e-4, "per_device_train_batch_size": 16}
+    )
     """Passed to TRL's `SFTConfig`."""
 
 

@@ -55,7 +55,9 @@ class TaskSource(Section):
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if [self.path, self.generate, self.tau2].count(None) != 2:
-            raise ValueError("give one of a path, `{generate: {count: ..., seed: ...}}` and `{tau2: {domain: ..., split: ...}}`")
+            raise ValueError(
+                "give one of a path, `{generate: {count: ..., seed: ...}}` and `{tau2: {domain: ..., split: ...}}`"
+            )
         return self
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 from jinja2 import TemplateError
 
 from fission_grpo.errors import UserError
-from fission_grpo.evaluation.bfcl.backends import RESERVED_TOKENS, Backend, Decoding, PolicyBackend
-from fission_grpo.evaluation.bfcl.handlers import Completion, Handler, Prompting, QwenFunctionCalling, Template, ToolCalls
+from fission_grpo.evaluation.asking import Completion, Decoding
+from fission_grpo.evaluation.bfcl.backends import RESERVED_TOKENS, Backend, PolicyBackend
+from fission_grpo.evaluation.bfcl.handlers import Handler, Prompting, QwenFunctionCalling, Template, ToolCalls
 from fission_grpo.evaluation.bfcl.prompts import function_calling_prompt
 from fission_grpo.rollout.devices import usable_device
 from fission_grpo.types import Message, Tool
