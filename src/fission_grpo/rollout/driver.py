@@ -4,8 +4,11 @@ Whatever a policy emits is data: text that can not be read, calls of unknown too
 episode, and never raise. Sampled ids are kept and appended to; what was said is never rendered again.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from itertools import count
 from typing import Protocol, runtime_checkable
 
 from fission_grpo.environments.base import Environment
@@ -33,7 +36,7 @@ def play_episodes(
     on_step: Callable[[int, Step], None] | None = None,
     episode_type: type[Episode] = Episode,
 ) -> list[Trajectory]:
-    """Plays all episodes to their end: each round, one message of every episode that is still active.
+    """Plays all episodes at once, each to its end.
 
     Args:
         episodes: tasks to be played from the start, or places to go on from.
@@ -46,21 +49,61 @@ def play_episodes(
         one trajectory an episode, in order, with the steps that were played here. Where the infrastructure failed, its stop
         reason says so and the verdict is None.
     """
-    playing = [_open(episode, make_environment, chat, limits, sampling, episode_type) for episode in episodes]
-    round_index = 0
-    with policy.reusing_prefixes() if isinstance(policy, PrefixReuser) else nullcontext():
-        while active := [
-            (place, episode)
-            for place, episode in enumerate(playing)
-            if isinstance(episode, Episode) and episode.stop_reason is None
-        ]:
-            completions = policy.generate([episode.ids for _, episode in active], sampling.of_round(round_index))
-            for (place, episode), completion in zip(active, completions, strict=True):
-                step = episode.advance(completion)
+    ended = stream_episodes(
+        episodes, make_environment, policy, chat, limits, sampling, on_step=on_step, episode_type=episode_type
+    )
+    trajectories = dict(ended)
+    return [trajectories[place] for place in range(len(episodes))]
+
+
+def stream_episodes(
+    episodes: Sequence[Task | EpisodeStart],
+    make_environment: Callable[[Task], Environment],
+    policy: Policy,
+    chat: Chat,
+    limits: EpisodeLimits,
+    sampling: Sampling,
+    *,
+    at_once: int | None = None,
+    threads: int = 1,
+    on_step: Callable[[int, Step], None] | None = None,
+    episode_type: type[Episode] = Episode,
+) -> Iterator[tuple[int, Trajectory]]:
+    """Plays episodes in rounds, one message of every episode under way, and yields each with its place as it ends.
+
+    Args:
+        at_once: episodes under way at a time; one that ends makes room for the next. Default: all.
+        threads: environments that take in their messages at a time: worth it where they wait, for a user model for one.
+        on_step: see `play_episodes`, as for all other arguments.
+    """
+    waiting = deque(enumerate(episodes))
+    playing: dict[int, Episode] = {}
+    with ExitStack() as held:
+        if isinstance(policy, PrefixReuser):
+            held.enter_context(policy.reusing_prefixes())
+        in_order = held.enter_context(ThreadPoolExecutor(threads)).map if threads > 1 else map
+        for round_index in count():
+            starting = [waiting.popleft() for _ in range(min(len(waiting), (at_once or len(waiting)) - len(playing)))]
+            opened = in_order(
+                lambda episode: _open(episode, make_environment, chat, limits, sampling, episode_type),
+                [episode for _, episode in starting],
+            )
+            for (place, _), episode in zip(starting, opened, strict=True):
+                if isinstance(episode, Trajectory):
+                    yield place, episode
+                else:
+                    playing[place] = episode
+            for place in [place for place, episode in playing.items() if episode.stop_reason is not None]:
+                yield place, playing.pop(place).trajectory()
+            if not playing and not waiting:
+                return
+            if not playing:  # all that were opened had ended at once
+                continue
+            completions = policy.generate([episode.ids for episode in playing.values()], sampling.of_round(round_index))
+            steps = in_order(lambda episode, said: episode.advance(said), playing.values(), completions)
+            for place, step in zip(playing, steps, strict=True):
                 if step is not None and on_step is not None:
                     on_step(place, step)
-            round_index += 1
-    return [episode.trajectory() if isinstance(episode, Episode) else episode for episode in playing]
 
 
 def _open(
@@ -78,7 +121,8 @@ def _open(
         environment = make_environment(episode)
         messages = environment.reset(episode)
         tools = environment.tools
-    except InfrastructureError:
-        return Trajectory(episode.id, episode.scenario, (), (), StopReason.INFRASTRUCTURE, None, episode.tags)
+    except InfrastructureError as error:
+        broken = StopReason.INFRASTRUCTURE
+        return Trajectory(episode.id, episode.scenario, (), (), broken, None, episode.tags, fault=str(error))
     start = EpisodeStart(episode, environment, tuple(messages), tuple(chat.render(messages, tools)))
     return episode_type(start, chat, limits, sampling.max_new_tokens)

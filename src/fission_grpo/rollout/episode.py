@@ -109,10 +109,11 @@ class Episode:
         self._turn = start.turn
         self._steps_of_turn = 0
         self._steps: list[Step] = []
+        self._fault = ""
         try:
             self._check_context()
-        except InfrastructureError:
-            self.stop_reason = StopReason.INFRASTRUCTURE
+        except InfrastructureError as error:
+            self._break_off(error)
 
     def advance(self, completion: Completion) -> Step | None:
         """Takes in one sampled message: executes its calls, or ends the user turn.
@@ -122,8 +123,8 @@ class Episode:
         """
         try:
             return self._advance(completion)
-        except InfrastructureError:
-            self.stop_reason = StopReason.INFRASTRUCTURE
+        except InfrastructureError as error:
+            self._break_off(error)
             return None
 
     def trajectory(self) -> Trajectory:
@@ -132,8 +133,8 @@ class Episode:
         if self.stop_reason is not StopReason.INFRASTRUCTURE:
             try:
                 verdict = self._environment.verdict()
-            except InfrastructureError:
-                self.stop_reason = StopReason.INFRASTRUCTURE
+            except InfrastructureError as error:
+                self._break_off(error)
         return Trajectory(
             task_id=self.task.id,
             scenario=self.task.scenario,
@@ -142,7 +143,12 @@ class Episode:
             stop_reason=self.stop_reason or StopReason.COMPLETED,
             verdict=verdict,
             tags=self.task.tags,
+            fault=self._fault,
         )
+
+    def _break_off(self, error: InfrastructureError) -> None:
+        self.stop_reason = StopReason.INFRASTRUCTURE
+        self._fault = str(error)
 
     def _advance(self, completion: Completion) -> Step:
         text = self._chat.decode(completion.ids)
