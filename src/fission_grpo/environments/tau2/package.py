@@ -33,7 +33,7 @@ def package_module(name: str = "") -> ModuleType:
             litellm that is installed; says what to type.
     """
     _check_package()
-    _check_litellm()
+    check_litellm()
     # Otherwise litellm fetches a price list at import, and tries again for a while where there is no network.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     _silence()
@@ -143,7 +143,10 @@ def _check_package() -> None:
         )
 
 
-def _check_litellm() -> None:
+def check_litellm() -> None:
+    """Raises:
+    UserError: litellm is a release that nobody should run.
+    """
     found = _version("litellm")
     if found in COMPROMISED:
         raise UserError(f"litellm {found} is a release that was published by an attacker; `{INSTALL}`")

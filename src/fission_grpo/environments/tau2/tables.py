@@ -13,15 +13,19 @@ from typing import Any
 
 
 class Pristine:
-    """A table as it was loaded. Not to be changed."""
+    """A table as it was loaded. Not to be changed.
 
-    def __init__(self, records: dict[str, Any]) -> None:
+    Args:
+        write: the text of a record that the hash of the database is made of.
+    """
+
+    def __init__(self, records: dict[str, Any], write: Callable[[Any], str]) -> None:
         self.records = records
+        self.write = write
 
     @cached_property
     def texts(self) -> dict[str, str]:
-        """The records as JSON, as tau2 writes them for a hash."""
-        return {key: _text(record) for key, record in self.records.items()}
+        return {key: self.write(record) for key, record in self.records.items()}
 
 
 class SharedTable(dict[str, Any]):
@@ -56,11 +60,10 @@ class SharedTable(dict[str, Any]):
         """Keys of the pristine table that are here no more."""
         return self._pristine.records.keys() - self.keys()
 
-    def text(self) -> str:
-        """The table as JSON, as tau2 writes it for a hash: sorted, and character by character the same."""
-        changed = {key: _text(record) for key, record in self.own().items()}
-        texts = {key: text for key, text in self._pristine.texts.items() if key in self} | changed
-        return _object(texts)
+    def texts(self) -> dict[str, str]:
+        """By key, the texts of the records; only those that are no longer pristine are written anew."""
+        changed = {key: self._pristine.write(record) for key, record in self.own().items()}
+        return {key: text for key, text in self._pristine.texts.items() if key in self} | changed
 
     def overlay(self, own: dict[str, Any], missing: set[str]) -> None:
         """Replaces and takes out records."""
@@ -78,7 +81,7 @@ class SharedDatabase:
 
     def __init__(self, database: Any) -> None:
         self._type = type(database)
-        self._tables = {name: Pristine(getattr(database, name)) for name in self._type.model_fields}
+        self._tables = {name: Pristine(getattr(database, name), _text) for name in self._type.model_fields}
 
     def copy(self) -> Any:
         """A database with tables of its own over the same records."""
@@ -99,7 +102,7 @@ def changes_of(database: Any) -> Changes:
 
 def database_hash(database: Any) -> str:
     """The hash that tau2's own `get_db_hash` gives, without writing out the records that are still pristine."""
-    text = _object({name: table.text() for name, table in _tables(database)})
+    text = _object({name: _object(table.texts()) for name, table in _tables(database)})
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -121,6 +124,7 @@ def _tables(database: Any) -> Iterator[tuple[str, SharedTable]]:
 
 
 def _text(record: Any) -> str:
+    """A record as tau2 writes it for a hash."""
     return json.dumps(record.model_dump(), sort_keys=True, default=str)
 
 

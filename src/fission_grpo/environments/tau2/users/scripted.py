@@ -22,7 +22,8 @@ from fission_grpo.types import Message, Tool
 MAX_REPLIES = 20
 """Messages after which he ends the conversation."""
 
-_SCENARIO = re.compile(r"<scenario>\s*(.*?)\s*</scenario>", re.DOTALL)
+# tau2's prompt, and tau-bench's.
+_SCENARIO = re.compile(r"<scenario>\s*(.*?)\s*</scenario>|^You are a user.*?Instruction: (.*?)\s*Rules:", re.DOTALL)
 _SECTION = re.compile(r"^\t?(Domain|Reason for call|Known info|Unknown info|Task instructions):[ \t]*(.*)$")
 _TRANSFERRED = re.compile(r"transferr?ed to a human|transfer you to a human", re.IGNORECASE)
 
@@ -75,7 +76,7 @@ def requested_call(said: str, tools: Sequence[Tool]) -> tuple[str, dict[str, Any
 def _facts(system: str) -> dict[str, str]:
     """The sections of the scenario that stands in the user's system text, or all of it as the reason for the call."""
     scenario = _SCENARIO.search(system)
-    text = scenario[1] if scenario else ""
+    text = (scenario[1] or scenario[2] or "") if scenario else ""
     sections: dict[str, list[str]] = {}
     current: list[str] = []
     for line in text.splitlines():
