@@ -46,8 +46,8 @@ class UserSection(Section):
 
     base_url: str
     """Such as `http://localhost:8000/v1`."""
-    model: str = "gpt-4.1"
-    """The model's name there. tau2's published scores are with the default."""
+    model: str
+    """The model's name there. tau2's published scores are with `gpt-4.1`."""
 
 
 class RewardSection(Section):

@@ -1,7 +1,6 @@
 """What the command line asks for, checked before a model is loaded, and made into a run."""
 
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -101,10 +100,6 @@ def _endpoint(options: Options) -> tuple[Handler, Callable[[Decoding], Backend]]
 
 
 def _local(options: Options) -> tuple[Handler, Callable[[Decoding], Backend]]:
-    from fission_grpo.rollout.cpu import configure_cpu
-
-    if "torch" not in sys.modules:  # too late then, in a notebook for one
-        configure_cpu()
     if options.backend == "vllm":
         from fission_grpo.evaluation.bfcl.vllm_engine import load_vllm
 
