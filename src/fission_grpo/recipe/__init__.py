@@ -1,6 +1,6 @@
 """Recipes: what a run is, in one YAML file that is checked to the last key before any model is loaded."""
 
-from fission_grpo.recipe.comparison import ComparisonEvaluation, ComparisonRecipe, ProbeSection
+from fission_grpo.recipe.comparison import ComparisonEvaluation, ComparisonRecipe, OtherBenchmark, ProbeSection
 from fission_grpo.recipe.loading import dump_recipe, load_recipe, load_simulator_recipe
 from fission_grpo.recipe.schema import (
     AlignmentSection,
@@ -29,6 +29,7 @@ __all__ = [
     "GeneratedTasks",
     "LocalSimulatorSection",
     "LoraSection",
+    "OtherBenchmark",
     "ProbeSection",
     "Recipe",
     "RefreshSection",

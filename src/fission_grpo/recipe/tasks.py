@@ -19,7 +19,7 @@ class GeneratedTasks(Section):
 
 
 class Tau2Tasks(Section):
-    """Tasks of TAU2-Bench, from its package (`docs/tau.md`), in the order of its file."""
+    """Tasks of TAU2-Bench, from its package (`docs/tau.md`)."""
 
     domain: Literal["retail", "airline", "telecom"]
     """The domain."""
@@ -27,8 +27,6 @@ class Tau2Tasks(Section):
     """`train` and `test` are the two parts of the benchmark, which is `base`. What is trained on must be `train`."""
     solo: bool = False
     """Without a user, from a ticket; `telecom` alone."""
-    limit: PositiveInt | None = None
-    """Only so many, the first."""
 
     @model_validator(mode="after")
     def _telecom_alone_is_solo(self) -> Self:

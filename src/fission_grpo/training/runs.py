@@ -121,7 +121,7 @@ def tasks_of(source: TaskSource, split: Split, environment: str) -> list[Task]:
         return load_tasks(source.path)
     if source.tau2 is not None:
         wanted = source.tau2
-        return tau2_tasks(wanted.domain, wanted.split, solo=wanted.solo)[: wanted.limit]
+        return tau2_tasks(wanted.domain, wanted.split, solo=wanted.solo)
     assert source.generate is not None
     shares = SplitShares(**{each: float(each == split) for each in ("train", "validation", "test")})
     made = source.generate

@@ -11,7 +11,7 @@ from fission_grpo.types import ToolCall
 REFUSAL = "I am sorry, I cannot help you with that."
 
 
-def do_nothing(benchmark: Benchmark, tasks: Sequence[Task], on_task: Callable[[int], None]) -> dict[str, bool]:
+def do_nothing(benchmark: Benchmark, tasks: Sequence[Task], on_task: Callable[[int], None] | None = None) -> dict[str, bool]:
     """By task, whether an agent solves it who calls nothing and says that he cannot help (in solo mode: is done at once).
 
     The scripted user listens and takes his leave, so that the conversation ends as the benchmark wants it to: what remains
@@ -30,5 +30,6 @@ def do_nothing(benchmark: Benchmark, tasks: Sequence[Task], on_task: Callable[[i
         environment.reset(task)
         environment.respond(*(("", (ToolCall(DONE),)) if task.config.get("solo") else (REFUSAL, ())))
         solved[task.id] = environment.verdict().solved
-        on_task(done)
+        if on_task is not None:
+            on_task(done)
     return solved
