@@ -167,7 +167,7 @@ def _freeze_others(folder: Path, plan: Plan, train: "Sequence[Task]") -> None:
             )
         _check_apart(train, [task.scenario for task in tasks], f"`evaluation.also.{name}.tasks`")
         if other.user is not None:
-            endpoint_user(other.user).check()
+            endpoint_user(other.user.base_url, other.user.model).check()
         if environments[0] in BENCHMARKS:
             nothing[name] = do_nothing(BENCHMARKS[environments[0]], tasks)
         save_tasks(tasks, folder / other_file(name))

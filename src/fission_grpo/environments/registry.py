@@ -28,7 +28,7 @@ def make_environment(name: str, user: UserSection | None = None) -> Environment:
     if name not in registered:
         nearest = difflib.get_close_matches(name, registered, n=3, cutoff=0.4) or sorted(registered)
         raise UserError(f"environment {name!r}: no such environment; did you mean {', '.join(map(repr, nearest))}?")
-    settings = {} if user is None else {"user": endpoint_user(user)}
+    settings = {} if user is None else {"user": endpoint_user(user.base_url, user.model)}
     environment = registered[name].load()(**settings)
     if not isinstance(environment, Environment):
         raise UserError(f"environment {name!r}: {registered[name].value} lacks methods of the Environment protocol")
@@ -36,8 +36,8 @@ def make_environment(name: str, user: UserSection | None = None) -> Environment:
 
 
 @cache  # connections are shared by all environments of a run
-def endpoint_user(section: UserSection) -> "EndpointUser":
+def endpoint_user(base_url: str, model: str) -> "EndpointUser":
     """The user model that a recipe's `user` stands for."""
     from fission_grpo.environments.tau2 import EndpointUser
 
-    return EndpointUser(section.base_url, section.model)
+    return EndpointUser(base_url, model)

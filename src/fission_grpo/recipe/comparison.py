@@ -10,6 +10,7 @@ from fission_grpo.recipe.schema import UserSection
 from fission_grpo.recipe.tasks import TaskSource
 
 ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_ALLOWED_NAMES = "a name has letters, digits, `.`, `_` and `-`, and starts with a letter or digit"
 START = "start"
 """Name of the policy that all arms start from, beside theirs."""
 Granularity = Literal["step", "episode"]
@@ -51,9 +52,7 @@ class ComparisonEvaluation(Section):
     def _names_are_files(cls, also: dict[str, OtherBenchmark]) -> dict[str, OtherBenchmark]:
         for name in also:
             if not ARM_NAME.fullmatch(name):
-                raise ValueError(
-                    f"{name!r}: a name has letters, digits, `.`, `_` and `-`, and starts with a letter or digit"
-                )
+                raise ValueError(f"{name!r}: {_ALLOWED_NAMES}")
         return also
 
 
@@ -116,6 +115,6 @@ class ComparisonRecipe(Section):
 def check_arm_name(name: str) -> None:
     """Raises ValueError where a name cannot be that of an arm: its runs' folders are named after it."""
     if not ARM_NAME.fullmatch(name):
-        raise ValueError(f"arm {name!r}: a name has letters, digits, `.`, `_` and `-`, and starts with a letter or digit")
+        raise ValueError(f"arm {name!r}: {_ALLOWED_NAMES}")
     if name == START:
         raise ValueError(f"arm {name!r}: that is the name of the policy that all arms start from; take another")

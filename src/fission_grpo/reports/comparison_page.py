@@ -79,6 +79,10 @@ def comparison_section(table: ComparisonTable) -> ComparisonSection:
     )
 
 
+def _group(table: ComparisonTable, metrics: Sequence[MetricDefinition]) -> list[Grid]:
+    return [_rates(table, metrics), _differences(table.differences, metrics)]
+
+
 def _rates(table: ComparisonTable, metrics: Sequence[MetricDefinition]) -> Grid:
     rows = [(row.arm.name, [_rate(row.cells[metric.key].ratio, metric) for metric in metrics]) for row in table.rows]
     return Grid("rates", _heads(metrics), rows)
@@ -94,7 +98,7 @@ def _elsewhere(other: OtherTable) -> list[Grid]:
         (arm, [_rate(cells[metric.key].ratio, metric) for metric in ELSEWHERE]) for arm, cells in other.cells.items()
     ]
     if other.doing_nothing is not None:
-        rows.append(("(doing nothing)", [_rate(other.doing_nothing, ELSEWHERE[0]), None, None]))
+        rows.append(("(doing nothing)", [_rate(other.doing_nothing, ELSEWHERE[0]), Cell(""), Cell("")]))
     rates = Grid(f"{other.name}: rates", _heads(ELSEWHERE), rows)
     return [rates, replace(_differences(other.differences, ELSEWHERE), corner=f"{other.name}: differences")]
 

@@ -169,11 +169,7 @@ def notes_of(table: ComparisonTable) -> list[str]:
 
 def _note_on_other(other: OtherTable) -> str:
     nothing = other.doing_nothing
-    baseline = (
-        ""
-        if nothing is None
-        else f" An agent that does nothing solves {nothing} of its tasks: hold every rate against that."
-    )
+    baseline = "" if nothing is None else f" Doing nothing solves {nothing} of its tasks: hold every rate against that."
     return f"`{other.name}`: nothing was trained on it; its differences are not tested.{baseline}"
 
 

@@ -16,7 +16,7 @@ from fission_grpo.errors import InfrastructureError
 from fission_grpo.rollout.episode import Chat, Episode, EpisodeLimits, EpisodeStart
 from fission_grpo.rollout.policy import Policy, Sampling
 from fission_grpo.tasks.task import Task
-from fission_grpo.types import Step, StopReason, Trajectory
+from fission_grpo.types import Completion, Step, StopReason, Trajectory
 
 
 @runtime_checkable
@@ -35,6 +35,7 @@ def play_episodes(
     sampling: Sampling,
     on_step: Callable[[int, Step], None] | None = None,
     episode_type: type[Episode] = Episode,
+    threads: int = 1,
 ) -> list[Trajectory]:
     """Plays all episodes at once, each to its end.
 
@@ -44,13 +45,22 @@ def play_episodes(
         sampling: of every message; each round draws from a seed of its own, derived from `sampling.seed`.
         episode_type: how an episode takes in a message; methods of training may have their own.
         on_step: called with the episode's place and the step after every message, for progress and logs.
+        threads: see `stream_episodes`.
 
     Returns:
         one trajectory an episode, in order, with the steps that were played here. Where the infrastructure failed, its stop
         reason says so and the verdict is None.
     """
     ended = stream_episodes(
-        episodes, make_environment, policy, chat, limits, sampling, on_step=on_step, episode_type=episode_type
+        episodes,
+        make_environment,
+        policy,
+        chat,
+        limits,
+        sampling,
+        threads=threads,
+        on_step=on_step,
+        episode_type=episode_type,
     )
     trajectories = dict(ended)
     return [trajectories[place] for place in range(len(episodes))]
@@ -76,6 +86,10 @@ def stream_episodes(
         threads: environments that take in their messages at a time: worth it where they wait, for a user model for one.
         on_step: see `play_episodes`, as for all other arguments.
     """
+
+    def opening(episode: Task | EpisodeStart) -> Episode | Trajectory:
+        return _open(episode, make_environment, chat, limits, sampling, episode_type)
+
     waiting = deque(enumerate(episodes))
     playing: dict[int, Episode] = {}
     with ExitStack() as held:
@@ -84,10 +98,7 @@ def stream_episodes(
         in_order = held.enter_context(ThreadPoolExecutor(threads)).map if threads > 1 else map
         for round_index in count():
             starting = [waiting.popleft() for _ in range(min(len(waiting), (at_once or len(waiting)) - len(playing)))]
-            opened = in_order(
-                lambda episode: _open(episode, make_environment, chat, limits, sampling, episode_type),
-                [episode for _, episode in starting],
-            )
+            opened = in_order(opening, [episode for _, episode in starting])
             for (place, _), episode in zip(starting, opened, strict=True):
                 if isinstance(episode, Trajectory):
                     yield place, episode
@@ -100,10 +111,14 @@ def stream_episodes(
             if not playing:  # all that were opened had ended at once
                 continue
             completions = policy.generate([episode.ids for episode in playing.values()], sampling.of_round(round_index))
-            steps = in_order(lambda episode, said: episode.advance(said), playing.values(), completions)
+            steps = in_order(_advance, playing.values(), completions)
             for place, step in zip(playing, steps, strict=True):
                 if step is not None and on_step is not None:
                     on_step(place, step)
+
+
+def _advance(episode: Episode, completion: Completion) -> Step | None:
+    return episode.advance(completion)
 
 
 def _open(

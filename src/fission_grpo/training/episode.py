@@ -51,6 +51,7 @@ class EpisodeTasks:
         horizon: `episode` or `message`.
         replay: recoveries answer again what the failed message answered (`RecoveryContext.PROMPT`).
         episode_type: how episodes of exploration are played.
+        threads: environments that take in their messages at a time (`rollout.driver.stream_episodes`).
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class EpisodeTasks:
         horizon: str,
         replay: bool = False,
         episode_type: type[Episode] = Episode,
+        threads: int = 1,
     ) -> None:
         self._tasks = list(tasks)
         self._make_environment = make_environment
@@ -73,6 +75,7 @@ class EpisodeTasks:
         self._message_horizon = horizon == "message"
         self._replay = replay
         self._episode_type = episode_type
+        self._threads = threads
         self._milestones: dict[tuple[str, int], list[Snapshot]] = {}
         self._counts: Counter[str] = Counter()
 
@@ -208,7 +211,14 @@ class EpisodeTasks:
         limits = EpisodeLimits(self._settings.steps_per_turn, self._settings.max_context_tokens)
         episode_type = self._episode_type if contexts is None else Episode
         return play_episodes(
-            episodes, lambda _: self._make_environment(), policy, self._chat, limits, sampling, episode_type=episode_type
+            episodes,
+            lambda _: self._make_environment(),
+            policy,
+            self._chat,
+            limits,
+            sampling,
+            episode_type=episode_type,
+            threads=self._threads,
         )
 
     def _start(self, task: Task, context: CorrectiveContext) -> EpisodeStart:

@@ -110,7 +110,7 @@ def check_trainable(recipe: Recipe, run: Path) -> None:
     resolve_model(recipe.model)
     _method_settings(recipe)
     if recipe.user is not None:
-        endpoint_user(recipe.user).check()
+        endpoint_user(recipe.user.base_url, recipe.user.model).check()
     if recipe.recovers:
         check_simulators(recipe.simulator, run)
 
@@ -202,7 +202,8 @@ def granularity_of(recipe: Recipe, tasks: Sequence[Task], chat: ChatFormat) -> S
     if recipe.granularity == "step":
         return StepTasks(tasks, environment, chat, reward, recipe.rollout.max_context_tokens, replay)
     horizon, episode_type = recipe.fission.recovery_horizon, CLASSES[recipe.method].episode_type
-    return EpisodeTasks(tasks, environment, chat, reward, recipe.rollout, horizon, replay, episode_type)
+    threads = 1 if recipe.user is None else recipe.user.concurrency
+    return EpisodeTasks(tasks, environment, chat, reward, recipe.rollout, horizon, replay, episode_type, threads)
 
 
 def _monitor(recipe: Recipe, folder: RunFolder, chain: FallbackChain) -> AlignmentMonitor:
