@@ -54,6 +54,13 @@ def test_only_what_is_missing_is_done(tmp_path: Path) -> None:
     assert still_to_do(tmp_path, (), trained=True) == []
 
 
+def test_other_benchmarks_are_played_until_all_have_been(tmp_path: Path) -> None:
+    for name in ("evaluation", "probe", "also-retail"):
+        touch(tmp_path / f"{name}.jsonl")
+    assert still_to_do(tmp_path, ("retail",), trained=False) == []
+    assert still_to_do(tmp_path, ("retail", "telecom"), trained=False) == ["also"]
+
+
 def test_the_queue_goes_seed_by_seed(plan: Plan, tmp_path: Path) -> None:
     works = works_of(plan, tmp_path, 2)
     assert list(works) == ["start-0", "grpo-0", "fission-0", "start-1", "grpo-1", "fission-1"]
