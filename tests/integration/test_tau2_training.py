@@ -7,6 +7,7 @@ import pytest
 
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.environments.tau2 import Tau2Environment, tau2_tasks
+from fission_grpo.errors import InfrastructureError
 from fission_grpo.evaluation.evaluate import evaluate
 from fission_grpo.fission.context import NO_FEEDBACK, build_context
 from fission_grpo.recipe import RolloutSection
@@ -100,3 +101,35 @@ def test_evaluation_counts_its_episodes(chat: ChatFormat) -> None:
     assert {record.stop_reason for record in result.records} == {"completed"}
     assert str(result.metrics["solved"]) == str(result.metrics["recovery_rate_turn"]) == "1.000 (3/3)"
     assert result.failures["unknown_tool"] == 3
+
+
+def test_a_user_who_fails_stops_no_training(chat: ChatFormat) -> None:
+    """His failures are masked episodes; what the trainer asks for besides episodes does without him."""
+    task = CASES["retail"]()
+
+    class Away:
+        name = "away"
+
+        def complete(self, messages: Any, tools: Any) -> dict[str, Any]:
+            raise InfrastructureError("nobody answers")
+
+    def broken() -> Tau2Environment:
+        return Tau2Environment(Away())
+
+    tasks = EpisodeTasks([task], broken, chat, CompositeReward(), RolloutSection(), "episode")
+    row = {"task": 0}
+    assert tasks.prompt(row) == ([{"role": "user", "content": task.id}], [])
+    (sampled,) = tasks.sample([row], Reads(chat, reference_script(task)), Sampling())
+    assert (sampled.reward, sampled.trajectory is not None and sampled.trajectory.verdict) == (None, None)
+    assert tasks.failure(sampled) is None
+    (failed,) = play_episodes(
+        [task],
+        lambda _: Tau2Environment(),
+        Reads(chat, with_error(reference_script(task))),
+        chat,
+        LIMITS,
+        Sampling(max_new_tokens=512),
+    )
+    failure = tasks.failure(rollout_of(failed))
+    assert failure is not None
+    assert (failure.kind.value, failure.reference) == ("unknown_tool", ())

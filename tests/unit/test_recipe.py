@@ -94,7 +94,7 @@ TAU2 = {
 def test_tasks_of_tau2_are_named_by_domain_and_split() -> None:
     recipe = check_recipe({**TAU2, "user": {"base_url": "http://localhost:8000/v1", "model": "gpt-4.1"}})
     assert recipe.tasks.train.tau2 is not None and recipe.tasks.train.tau2.domain == "retail"
-    assert recipe.user is not None and recipe.user.concurrency == 16
+    assert recipe.user is not None and recipe.user.model == "gpt-4.1"
 
 
 @pytest.mark.parametrize(

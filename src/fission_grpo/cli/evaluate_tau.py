@@ -63,7 +63,7 @@ BaseUrl = Annotated[
 ]
 Concurrency = Annotated[
     int,
-    typer.Option(min=1, help="Conversations with the endpoint (or users asked) at a time.", rich_help_panel=ENDPOINT),
+    typer.Option(min=1, help="Conversations with the endpoint at a time.", rich_help_panel=ENDPOINT),
 ]
 Timeout = Annotated[
     float, typer.Option(min=0.1, help="Seconds of silence before a request is given up.", rich_help_panel=ENDPOINT)

@@ -75,8 +75,11 @@ class Reply:
 
 
 @runtime_checkable
-class ConversationalEnvironment(Environment, Protocol):
-    """An environment with a user who answers what the assistant says. The whole conversation is one turn."""
+class ConversationalEnvironment(Protocol):
+    """What an environment has besides whose user answers what the assistant says. The whole conversation is one turn.
+
+    It stands alone so that an instance may be asked for it before `reset`: such a check reads all properties of a protocol.
+    """
 
     def respond(self, text: str, calls: Sequence[ToolCall]) -> Reply:
         """Plays one assistant message: executes all its calls, or lets the user answer its text.

@@ -2,7 +2,7 @@
 
 import difflib
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from fission_grpo.environments.base import Environment
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 GROUP = "fission_grpo.environments"
 
 
+@cache
+def _registered() -> dict[str, EntryPoint]:
+    """Looked up once: it reads the metadata of every installed package, and every episode makes an environment."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
 def make_environment(name: str, user: UserSection | None = None) -> Environment:
     """A new environment of the class registered under that name.
 
@@ -24,7 +30,7 @@ def make_environment(name: str, user: UserSection | None = None) -> Environment:
     Raises:
         UserError: no such name (the nearest ones are named), or what it names is no environment.
     """
-    registered = {entry.name: entry for entry in entry_points(group=GROUP)}
+    registered = _registered()
     if name not in registered:
         nearest = difflib.get_close_matches(name, registered, n=3, cutoff=0.4) or sorted(registered)
         raise UserError(f"environment {name!r}: no such environment; did you mean {', '.join(map(repr, nearest))}?")

@@ -71,7 +71,6 @@ def evaluate(
     max_new_tokens: int = 128,
     progress: Progress | None = None,
     keep_trajectories: bool = False,
-    threads: int = 1,
 ) -> EvaluationResult:
     """Plays every task `samples` times.
 
@@ -80,7 +79,6 @@ def evaluate(
         temperature: the published metrics are defined at 1: greedy decoding hides recovery.
         limits: by default those of `EpisodeLimits`.
         max_new_tokens: limit of one message.
-        threads: environments that take in their messages at a time (`rollout.driver.stream_episodes`).
     """
     started = time.perf_counter()
     records: list[EpisodeRecord] = []
@@ -89,9 +87,7 @@ def evaluate(
     for index, wave in enumerate(_waves([(task, sample) for task in tasks for sample in range(samples)])):
         sampling = Sampling(temperature, max_new_tokens=max_new_tokens, seed=wave_seed(seed, index))
         wave_tasks = [task for task, _ in wave]
-        played = play_episodes(
-            wave_tasks, make_environment, policy, chat, limits or EpisodeLimits(), sampling, threads=threads
-        )
+        played = play_episodes(wave_tasks, make_environment, policy, chat, limits or EpisodeLimits(), sampling)
         for (task, sample), trajectory in zip(wave, played, strict=True):
             if task.id not in offered and trajectory.verdict is not None:
                 offered[task.id] = _tools(task, make_environment)

@@ -42,7 +42,6 @@ def evaluate_model(
         max_new_tokens=recipe.rollout.max_new_tokens,
         progress=progress,
         keep_trajectories=keep_trajectories,
-        threads=1 if recipe.user is None else recipe.user.concurrency,
     )
 
 

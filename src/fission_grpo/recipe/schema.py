@@ -48,8 +48,6 @@ class UserSection(Section):
     """Such as `http://localhost:8000/v1`."""
     model: str
     """The model's name there. tau2's published scores are with `gpt-4.1`."""
-    concurrency: PositiveInt = 16
-    """Conversations in which it is asked at a time."""
 
 
 class RewardSection(Section):

@@ -1,22 +1,28 @@
 """The episode driver: many environments in lock-step with one policy, token in and token out.
 
 Whatever a policy emits is data: text that can not be read, calls of unknown tools and endless messages end a turn or an
-episode, and never raise. Sampled ids are kept and appended to; what was said is never rendered again.
+episode, and never raise. Sampled ids are kept and appended to; what was said is never rendered again. Environments with a
+user are played in threads, since a user may be a model elsewhere.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, nullcontext
 from itertools import count
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
-from fission_grpo.environments.base import Environment
+from fission_grpo.environments.base import ConversationalEnvironment, Environment
 from fission_grpo.errors import InfrastructureError
 from fission_grpo.rollout.episode import Chat, Episode, EpisodeLimits, EpisodeStart
 from fission_grpo.rollout.policy import Policy, Sampling
 from fission_grpo.tasks.task import Task
-from fission_grpo.types import Completion, Step, StopReason, Trajectory
+from fission_grpo.types import Message, Step, StopReason, Trajectory
+
+Item = TypeVar("Item")
+
+USERS_AT_ONCE = 32
+"""Users who are asked at the same time."""
 
 
 @runtime_checkable
@@ -35,7 +41,6 @@ def play_episodes(
     sampling: Sampling,
     on_step: Callable[[int, Step], None] | None = None,
     episode_type: type[Episode] = Episode,
-    threads: int = 1,
 ) -> list[Trajectory]:
     """Plays all episodes at once, each to its end.
 
@@ -45,22 +50,13 @@ def play_episodes(
         sampling: of every message; each round draws from a seed of its own, derived from `sampling.seed`.
         episode_type: how an episode takes in a message; methods of training may have their own.
         on_step: called with the episode's place and the step after every message, for progress and logs.
-        threads: see `stream_episodes`.
 
     Returns:
         one trajectory an episode, in order, with the steps that were played here. Where the infrastructure failed, its stop
         reason says so and the verdict is None.
     """
     ended = stream_episodes(
-        episodes,
-        make_environment,
-        policy,
-        chat,
-        limits,
-        sampling,
-        threads=threads,
-        on_step=on_step,
-        episode_type=episode_type,
+        episodes, make_environment, policy, chat, limits, sampling, on_step=on_step, episode_type=episode_type
     )
     trajectories = dict(ended)
     return [trajectories[place] for place in range(len(episodes))]
@@ -75,7 +71,6 @@ def stream_episodes(
     sampling: Sampling,
     *,
     at_once: int | None = None,
-    threads: int = 1,
     on_step: Callable[[int, Step], None] | None = None,
     episode_type: type[Episode] = Episode,
 ) -> Iterator[tuple[int, Trajectory]]:
@@ -83,61 +78,88 @@ def stream_episodes(
 
     Args:
         at_once: episodes under way at a time; one that ends makes room for the next. Default: all.
-        threads: environments that take in their messages at a time: worth it where they wait, for a user model for one.
         on_step: see `play_episodes`, as for all other arguments.
     """
-
-    def opening(episode: Task | EpisodeStart) -> Episode | Trajectory:
-        return _open(episode, make_environment, chat, limits, sampling, episode_type)
-
     waiting = deque(enumerate(episodes))
     playing: dict[int, Episode] = {}
-    with ExitStack() as held:
-        if isinstance(policy, PrefixReuser):
-            held.enter_context(policy.reusing_prefixes())
-        in_order = held.enter_context(ThreadPoolExecutor(threads)).map if threads > 1 else map
+    with policy.reusing_prefixes() if isinstance(policy, PrefixReuser) else nullcontext():
         for round_index in count():
             starting = [waiting.popleft() for _ in range(min(len(waiting), (at_once or len(waiting)) - len(playing)))]
-            opened = in_order(opening, [episode for _, episode in starting])
-            for (place, _), episode in zip(starting, opened, strict=True):
-                if isinstance(episode, Trajectory):
-                    yield place, episode
+            starts = _starts([episode for _, episode in starting], make_environment, chat)
+            for (place, _), start in zip(starting, starts, strict=True):
+                if isinstance(start, Trajectory):
+                    yield place, start
                 else:
-                    playing[place] = episode
+                    playing[place] = episode_type(start, chat, limits, sampling.max_new_tokens)
             for place in [place for place, episode in playing.items() if episode.stop_reason is not None]:
                 yield place, playing.pop(place).trajectory()
-            if not playing and not waiting:
+            if playing:
+                _play_round(playing, policy, sampling.of_round(round_index), on_step)
+            elif not waiting:
                 return
-            if not playing:  # all that were opened had ended at once
-                continue
-            completions = policy.generate([episode.ids for episode in playing.values()], sampling.of_round(round_index))
-            steps = in_order(_advance, playing.values(), completions)
-            for place, step in zip(playing, steps, strict=True):
-                if step is not None and on_step is not None:
-                    on_step(place, step)
 
 
-def _advance(episode: Episode, completion: Completion) -> Step | None:
-    return episode.advance(completion)
+def _play_round(
+    playing: Mapping[int, Episode], policy: Policy, sampling: Sampling, on_step: Callable[[int, Step], None] | None
+) -> None:
+    """One message of every episode."""
+    completions = policy.generate([episode.ids for episode in playing.values()], sampling)
+    pairs = list(zip(playing.values(), completions, strict=True))
+    _at_once(lambda pair: pair[0].play_ahead(pair[1]), [pair for pair in pairs if pair[0].has_user])
+    for place, (episode, completion) in zip(playing, pairs, strict=True):
+        step = episode.advance(completion)
+        if step is not None and on_step is not None:
+            on_step(place, step)
 
 
-def _open(
-    episode: Task | EpisodeStart,
-    make_environment: Callable[[Task], Environment],
-    chat: Chat,
-    limits: EpisodeLimits,
-    sampling: Sampling,
-    episode_type: type[Episode],
-) -> Episode | Trajectory:
-    """The episode ready for its first message, or an empty trajectory where the infrastructure failed at once."""
-    if isinstance(episode, EpisodeStart):
-        return episode_type(episode, chat, limits, sampling.max_new_tokens)
-    try:
-        environment = make_environment(episode)
-        messages = environment.reset(episode)
-        tools = environment.tools
-    except InfrastructureError as error:
-        broken = StopReason.INFRASTRUCTURE
-        return Trajectory(episode.id, episode.scenario, (), (), broken, None, episode.tags, fault=str(error))
-    start = EpisodeStart(episode, environment, tuple(messages), tuple(chat.render(messages, tools)))
-    return episode_type(start, chat, limits, sampling.max_new_tokens)
+class _Opening:
+    """A task before its first message; without messages where the infrastructure failed at once."""
+
+    def __init__(self, task: Task, make_environment: Callable[[Task], Environment]) -> None:
+        self._task = task
+        self._environment: Environment | None = None
+        self._messages: list[Message] | None = None
+        self._fault = ""
+        try:
+            self._environment = make_environment(task)
+        except InfrastructureError as error:
+            self._fault = str(error)
+
+    @property
+    def has_user(self) -> bool:
+        return isinstance(self._environment, ConversationalEnvironment)
+
+    def open(self) -> None:
+        if self._environment is not None:
+            try:
+                self._messages = self._environment.reset(self._task)
+            except InfrastructureError as error:
+                self._fault = str(error)
+
+    def start(self, chat: Chat) -> EpisodeStart | Trajectory:
+        task, environment, messages = self._task, self._environment, self._messages
+        if environment is None or messages is None:
+            broken = StopReason.INFRASTRUCTURE
+            return Trajectory(task.id, task.scenario, (), (), broken, None, task.tags, fault=self._fault)
+        return EpisodeStart(task, environment, tuple(messages), tuple(chat.render(messages, environment.tools)))
+
+
+def _starts(
+    episodes: Sequence[Task | EpisodeStart], make_environment: Callable[[Task], Environment], chat: Chat
+) -> list[EpisodeStart | Trajectory]:
+    """Every episode ready for its first message, or an empty trajectory where the infrastructure failed at once."""
+    ready = [episode if isinstance(episode, EpisodeStart) else _Opening(episode, make_environment) for episode in episodes]
+    openings = [each for each in ready if isinstance(each, _Opening)]
+    _at_once(_Opening.open, [opening for opening in openings if opening.has_user])
+    for opening in openings:
+        if not opening.has_user:
+            opening.open()
+    return [each.start(chat) if isinstance(each, _Opening) else each for each in ready]
+
+
+def _at_once(act: Callable[[Item], object], items: Sequence[Item]) -> None:
+    """Acts on all items, in threads: most of the time they wait for users' models."""
+    if items:
+        with ThreadPoolExecutor(min(len(items), USERS_AT_ONCE)) as pool:
+            for _ in pool.map(act, items):
+                pass

@@ -8,7 +8,18 @@ from fission_grpo.chat.parsing import ParsedMessage, parse_message
 from fission_grpo.environments.base import ConversationalEnvironment, Environment, Reply
 from fission_grpo.errors import InfrastructureError
 from fission_grpo.tasks.task import Task
-from fission_grpo.types import Completion, Message, Step, StopReason, Tool, ToolCall, ToolResult, Trajectory, Verdict
+from fission_grpo.types import (
+    Completion,
+    Message,
+    Snapshot,
+    Step,
+    StopReason,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Trajectory,
+    Verdict,
+)
 
 NOT_EXECUTED = "not executed: an earlier call failed"
 """Answers the calls behind an erring one under `EpisodeLimits.stop_at_error`."""
@@ -71,6 +82,16 @@ class EpisodeLimits:
 
 
 @dataclass(frozen=True)
+class _Played:
+    """A sampled message, read, and what the environment answers it."""
+
+    text: str
+    parsed: ParsedMessage
+    snapshot: Snapshot
+    reply: Reply
+
+
+@dataclass(frozen=True)
 class EpisodeStart:
     """Where an episode starts midway, for instance a recovery at a failure point.
 
@@ -109,11 +130,24 @@ class Episode:
         self._turn = start.turn
         self._steps_of_turn = 0
         self._steps: list[Step] = []
+        self._ahead: tuple[Completion, _Played | InfrastructureError] | None = None
         self._fault = ""
         try:
             self._check_context()
         except InfrastructureError as error:
             self._break_off(error)
+
+    @property
+    def has_user(self) -> bool:
+        """Whether a message may take as long as a user, perhaps a model elsewhere, needs to answer it."""
+        return isinstance(self._environment, ConversationalEnvironment)
+
+    def play_ahead(self, completion: Completion) -> None:
+        """Plays a message that `advance` will take in next. It may run in a thread, beside other episodes."""
+        try:
+            self._ahead = completion, self._play(completion)
+        except InfrastructureError as error:
+            self._ahead = completion, error
 
     def advance(self, completion: Completion) -> Step | None:
         """Takes in one sampled message: executes its calls, or ends the user turn.
@@ -151,23 +185,21 @@ class Episode:
         self._fault = str(error)
 
     def _advance(self, completion: Completion) -> Step:
-        text = self._chat.decode(completion.ids)
-        parsed = parse_message(text)
-        snapshot = self._environment.snapshot()
-        reply = self._play(parsed)
+        played = self._played(completion)
+        parsed, reply = played.parsed, played.reply
         step = Step(
             turn=self._turn,
             prompt_ids=tuple(self.ids),
             completion=completion,
-            text=text,
+            text=played.text,
             calls=parsed.calls,
             format_error=parsed.error,
             results=reply.results,
-            snapshot=snapshot,
+            snapshot=played.snapshot,
         )
         self._steps.append(step)
         self._steps_of_turn += 1
-        self._messages.append(self._chat.assistant_message(text))
+        self._messages.append(self._chat.assistant_message(played.text))
         self.ids.extend(completion.ids)
         answers = [*self._answers(parsed, reply.results), *reply.messages]
         if answers:
@@ -183,11 +215,24 @@ class Episode:
             self._check_context()
         return step
 
-    def _play(self, parsed: ParsedMessage) -> Reply:
-        """What the environment answers; a user does not hear what is answered with its format error."""
+    def _played(self, completion: Completion) -> _Played:
+        """What was played ahead, or else is played now."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or ahead[0] is not completion:
+            return self._play(completion)
+        if isinstance(ahead[1], InfrastructureError):
+            raise ahead[1]
+        return ahead[1]
+
+    def _play(self, completion: Completion) -> _Played:
+        """Reads a message and plays it; a user does not hear what is answered with its format error."""
+        text = self._chat.decode(completion.ids)
+        parsed = parse_message(text)
+        snapshot = self._environment.snapshot()
         if parsed.error is not None and self._limits.answer_format_errors:
-            return Reply((), (), over=False)
-        return play_message(self._environment, parsed.content, parsed.calls, self._limits.stop_at_error)
+            return _Played(text, parsed, snapshot, Reply((), (), over=False))
+        reply = play_message(self._environment, parsed.content, parsed.calls, self._limits.stop_at_error)
+        return _Played(text, parsed, snapshot, reply)
 
     def _answers(self, parsed: ParsedMessage, results: Sequence[ToolResult]) -> list[Message]:
         """What is said to the policy within the turn; nothing where its message ends the turn."""

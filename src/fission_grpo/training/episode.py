@@ -7,7 +7,7 @@ reference continuation is known, by their next message alone.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from datasets import Dataset
@@ -16,6 +16,7 @@ from fission_grpo.chat.parsing import parse_message
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.environments.base import ComparableEnvironment
 from fission_grpo.environments.replay import replay_reference
+from fission_grpo.errors import InfrastructureError
 from fission_grpo.failures import classify_step, failure_point
 from fission_grpo.recipe import RolloutSection
 from fission_grpo.rewards.base import ScoredStep
@@ -51,7 +52,6 @@ class EpisodeTasks:
         horizon: `episode` or `message`.
         replay: recoveries answer again what the failed message answered (`RecoveryContext.PROMPT`).
         episode_type: how episodes of exploration are played.
-        threads: environments that take in their messages at a time (`rollout.driver.stream_episodes`).
     """
 
     def __init__(
@@ -64,7 +64,6 @@ class EpisodeTasks:
         horizon: str,
         replay: bool = False,
         episode_type: type[Episode] = Episode,
-        threads: int = 1,
     ) -> None:
         self._tasks = list(tasks)
         self._make_environment = make_environment
@@ -75,7 +74,7 @@ class EpisodeTasks:
         self._message_horizon = horizon == "message"
         self._replay = replay
         self._episode_type = episode_type
-        self._threads = threads
+        self._openings: dict[int, tuple[list[Message], list[Tool]]] = {}
         self._milestones: dict[tuple[str, int], list[Snapshot]] = {}
         self._counts: Counter[str] = Counter()
 
@@ -87,10 +86,20 @@ class EpisodeTasks:
         ]
         return Dataset.from_list(rows)
 
-    def prompt(self, row: dict[str, Any]) -> tuple[list[Message], list[Tool]]:
-        """The opening of a row's task, and the tools it offers."""
-        messages = self._environment.reset(self._tasks[row["task"]])
-        return messages, list(self._environment.tools)
+    def prompt(self, row: Mapping[str, Any]) -> tuple[list[Message], list[Tool]]:
+        """The opening of a row's task, and the tools it offers. Asked for once a task: a user may be a model.
+
+        What an episode really opens with comes from its rollout, so a user who fails here is no reason to stop.
+        """
+        index: int = row["task"]
+        if index not in self._openings:
+            try:
+                messages = self._environment.reset(self._tasks[index])
+            except InfrastructureError:
+                return [{"role": "user", "content": self._tasks[index].id}], []
+            self._openings[index] = messages, list(self._environment.tools)
+        messages, tools = self._openings[index]
+        return list(messages), list(tools)
 
     def rollout(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
         """TRL's `rollout_func`: plays the rows that the trainer is generating for."""
@@ -184,9 +193,8 @@ class EpisodeTasks:
         """What an episode called, beside the reference."""
         steps = rollout.trajectory.steps if rollout.trajectory else ()
         task = self._tasks[rollout.row["task"]]
-        self._environment.reset(task)
         reference = {index: turn.calls for index, turn in enumerate(task.turns)}
-        return Trace([step.calls for step in steps], [step.turn for step in steps], reference, self._environment.tools)
+        return Trace([step.calls for step in steps], [step.turn for step in steps], reference, self.prompt(rollout.row)[1])
 
     def best_reward(self, update: int) -> float:
         """A solved episode's."""
@@ -211,14 +219,7 @@ class EpisodeTasks:
         limits = EpisodeLimits(self._settings.steps_per_turn, self._settings.max_context_tokens)
         episode_type = self._episode_type if contexts is None else Episode
         return play_episodes(
-            episodes,
-            lambda _: self._make_environment(),
-            policy,
-            self._chat,
-            limits,
-            sampling,
-            episode_type=episode_type,
-            threads=self._threads,
+            episodes, lambda _: self._make_environment(), policy, self._chat, limits, sampling, episode_type=episode_type
         )
 
     def _start(self, task: Task, context: CorrectiveContext) -> EpisodeStart:
@@ -261,24 +262,31 @@ class EpisodeTasks:
     def _continuation(self, task: Task, turn: int) -> tuple[ToolCall, ...] | None:
         """What the reference does next from the environment's present state; None where the state is not on its path."""
         reference = task.turns[turn].reference
-        for done in range(len(reference), -1, -1):
-            if self._environment.matches(self._milestone(task, turn, done)):
+        milestones = self._milestones_of(task, turn)
+        for done in range(len(milestones) - 1, -1, -1):
+            if self._environment.matches(milestones[done]):
                 return reference[done] if done < len(reference) else ()
         return None
 
-    def _milestone(self, task: Task, turn: int, done: int) -> Snapshot:
-        """The state after `done` reference messages of a turn."""
+    def _milestones_of(self, task: Task, turn: int) -> list[Snapshot]:
+        """The states before a turn's reference and after each of its messages; none where the environment fails."""
         key = (task.id, turn)
         if key not in self._milestones:
-            environment = self._make_environment()
-            steps = range(len(task.turns[turn].reference) + 1)
-            self._milestones[key] = [_replayed(environment, task, turn, step) for step in steps]
-        return self._milestones[key][done]
+            try:
+                self._milestones[key] = _replayed(self._make_environment(), task, turn)
+            except InfrastructureError:
+                return []
+        return self._milestones[key]
 
 
-def _replayed(environment: ComparableEnvironment, task: Task, turn: int, step: int) -> Snapshot:
-    replay_reference(environment, task, turn, step)
-    return environment.snapshot()
+def _replayed(environment: ComparableEnvironment, task: Task, turn: int) -> list[Snapshot]:
+    replay_reference(environment, task, turn, 0)
+    states = [environment.snapshot()]
+    for calls in task.turns[turn].reference:
+        for call in calls:
+            environment.call(call)
+        states.append(environment.snapshot())
+    return states
 
 
 def _messages_before(trajectory: Trajectory, point: int) -> tuple[Message, ...]:

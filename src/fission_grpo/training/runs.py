@@ -202,8 +202,7 @@ def granularity_of(recipe: Recipe, tasks: Sequence[Task], chat: ChatFormat) -> S
     if recipe.granularity == "step":
         return StepTasks(tasks, environment, chat, reward, recipe.rollout.max_context_tokens, replay)
     horizon, episode_type = recipe.fission.recovery_horizon, CLASSES[recipe.method].episode_type
-    threads = 1 if recipe.user is None else recipe.user.concurrency
-    return EpisodeTasks(tasks, environment, chat, reward, recipe.rollout, horizon, replay, episode_type, threads)
+    return EpisodeTasks(tasks, environment, chat, reward, recipe.rollout, horizon, replay, episode_type)
 
 
 def _monitor(recipe: Recipe, folder: RunFolder, chain: FallbackChain) -> AlignmentMonitor:

@@ -67,6 +67,8 @@ class StepTasks:
         self._reward = reward
         self._replay = replay
         self._counts: Counter[str] = Counter()
+        # The rows that were scored last: the trainer asks for their rewards, then for their outcomes.
+        self._latest: tuple[object, list[RewardBreakdown | None]] | None = None
         built = [step_instance(self._environment, place) for place in step_places(tasks)]
         self.instances = [each for each in built if len(chat.render(each.messages, each.tools)) <= context_tokens]
         self.too_long = len(built) - len(self.instances)
@@ -235,6 +237,8 @@ class StepTasks:
     def _score_rows(
         self, completion_ids: Sequence[Sequence[int]], columns: dict[str, Any], update: int
     ) -> list[RewardBreakdown | None]:
+        if self._latest is not None and self._latest[0] is completion_ids:
+            return self._latest[1]
         answers = columns.get(ANSWER_COLUMN, completion_ids)
         scored: list[RewardBreakdown | None] = []
         for ids, index, context in zip(answers, columns["instance"], columns[CONTEXT_COLUMN], strict=True):
@@ -244,6 +248,7 @@ class StepTasks:
             except InfrastructureError:
                 scored.append(None)
                 self._counts["infrastructure_failures"] += 1
+        self._latest = completion_ids, scored
         return scored
 
     def _execute(

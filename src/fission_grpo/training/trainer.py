@@ -55,7 +55,7 @@ from fission_grpo.training.rollouts import (
 from fission_grpo.training.simulator.alignment import AlignmentMonitor
 from fission_grpo.training.token_counts import prefilled_tokens
 from fission_grpo.training.trajectory_log import exploration_record, logged, recovery_record
-from fission_grpo.types import CorrectiveContext, Failure
+from fission_grpo.types import CorrectiveContext, Failure, Message, Tool
 
 WRAPPED = (
     "_generate_and_score_completions",
@@ -336,8 +336,7 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         elif batch.contexts is not None:
             ids, images, fields = [list(context.prompt_ids) for context in batch.contexts], None, {}
         else:
-            ids = [self.chat.render(prompt, tools) for prompt, tools in zip(prompts, batch.tools, strict=True)]
-            images, fields = None, {}
+            ids, images, fields = _rendered(self.chat, prompts, batch.tools), None, {}
         if batch is not None:
             batch.prompt_ids = [list(each) for each in ids]
         return ids, images, fields
@@ -449,6 +448,15 @@ def _generate(prompts: list[Any], trainer: Any) -> dict[str, Any]:
     output = trainer.method.generate(prompts, trainer, trainer._sample)
     trainer.batch.masks = output.get("env_mask", [])
     return output
+
+
+def _rendered(chat: ChatFormat, prompts: Sequence[list[Message]], tools: Sequence[list[Tool]]) -> list[list[int]]:
+    """The ids of every prompt; siblings, which stand side by side, are rendered once."""
+    ids: list[list[int]] = []
+    for index, (prompt, offered) in enumerate(zip(prompts, tools, strict=True)):
+        sibling = index > 0 and prompt == prompts[index - 1] and offered == tools[index - 1]
+        ids.append(list(ids[-1]) if sibling else list(chat.render(prompt, offered)))
+    return ids
 
 
 def _light(rollouts: list[Rollout]) -> list[tuple[float | None, bool]]:

@@ -17,8 +17,10 @@ from fission_grpo.environments.tau2.users.base import LONGEST_REPLY, MOST_CALLS,
 from fission_grpo.environments.tau2.users.scripted import MAX_REPLIES, requested_call
 from fission_grpo.environments.tau2.users.server import serving
 from fission_grpo.errors import InfrastructureError, UserError
-from fission_grpo.types import Message, StopReason, Tool
-from tau2_play.scripts import Said, play, reference_script
+from fission_grpo.rollout.driver import play_episodes
+from fission_grpo.rollout.policy import Sampling
+from fission_grpo.types import Completion, Message, StopReason, Tool
+from tau2_play.scripts import LIMITS, MessageChat, Said, play, reference_script
 
 RETAIL, TELECOM = tau2_tasks("retail"), tau2_tasks("telecom")
 QUESTION = Said("Could you tell me more?")
@@ -222,3 +224,24 @@ def test_the_server_refuses_what_is_no_request() -> None:
             client.chat.completions.create(model="scripted", messages=[])
         with pytest.raises(openai.NotFoundError):
             client.embeddings.create(model="scripted", input="a")
+
+
+def test_users_of_many_episodes_are_asked_at_once() -> None:
+    tasks = RETAIL[:8]
+    together = threading.Barrier(
+        len(tasks)
+    )  # broken, and an infrastructure failure, where one user waits for another's reply
+
+    class Meets(ScriptedUser):
+        def complete(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Message:
+            together.wait(timeout=60)
+            return super().complete(messages, tools)
+
+    class Ends:
+        def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Completion]:
+            return [Completion((chat.encode("All is done."),), (0.0,), StopReason.END) for _ in prompts]
+
+    chat = MessageChat()
+    played = play_episodes(tasks, lambda _: Tau2Environment(Meets()), Ends(), chat, LIMITS, Sampling(max_new_tokens=1))
+    assert [trajectory.task_id for trajectory in played] == [task.id for task in tasks]
+    assert [t.messages for t in played] == [play(task, (Said("All is done."),), Tau2Environment).messages for task in tasks]

@@ -186,15 +186,11 @@ def test_no_episodes() -> None:
     assert play(ScriptedPolicy(careful)) == []
 
 
-@given(st.integers(1, 5), st.integers(1, 3))
-def test_a_stream_plays_every_episode_as_alone(at_once: int, threads: int) -> None:
+@given(st.integers(1, 5))
+def test_a_stream_plays_every_episode_as_alone(at_once: int) -> None:
     tasks = [door_task(index, ["red", "blue", "green"][: 1 + index % 3]) for index in range(5)]
     policy = ScriptedPolicy(careful)
-    streamed = dict(
-        stream_episodes(
-            tasks, lambda task: Doors(), policy, CharacterChat(), LIMITS, SAMPLING, at_once=at_once, threads=threads
-        )
-    )
+    streamed = dict(stream_episodes(tasks, lambda task: Doors(), policy, CharacterChat(), LIMITS, SAMPLING, at_once=at_once))
     assert [streamed[place] for place in range(5)] == [play(ScriptedPolicy(careful), task)[0] for task in tasks]
 
 

@@ -52,7 +52,7 @@ class OfficialGame:
         self._index: int = index
         self._env.data_load_func = lambda: {name: SharedTable(table) for name, table in _tables(domain).items()}
         self._env.get_data_hash = lambda: _hash(self._data)
-        self._user = _User(user)
+        self._user = OfficialUser(user)
         self._env.user = self._user
         self._reward: float | None = None
 
@@ -127,7 +127,7 @@ class OfficialGame:
         return str(response.observation)
 
 
-class _User:
+class OfficialUser:
     """The official package's user simulator with another way to ask the model."""
 
     def __init__(self, model: UserModel) -> None:

@@ -71,7 +71,8 @@ class _ModelledUser:
         base, convert = package_module("user.user_simulator"), package_module("utils.llm_utils").to_litellm_messages
         own = [message for message in self.trajectory if base.is_valid_user_history_message(message)]
         state = base.UserState(system_messages=[], messages=own)
-        return [{"role": "system", "content": self._prepared.user_prompt}, *convert(state.flip_roles())]
+        said = [_without_none(message) for message in convert(state.flip_roles())]
+        return [{"role": "system", "content": self._prepared.user_prompt}, *said]
 
 
 class Conversation:
@@ -247,6 +248,11 @@ class Conversation:
         """tau2 lets its limits overrule an end that came with the same step."""
         self._orchestrator.done = False
         self.end(reason)
+
+
+def _without_none(message: Message) -> Message:
+    """Some endpoints refuse `tool_calls: null`; a missing text is null in the protocol."""
+    return {key: value for key, value in message.items() if value is not None or key == "content"}
 
 
 def _user_call(module: Any, call: dict[str, Any], place: int) -> Any:

@@ -47,6 +47,11 @@ class SharedTable(dict[str, Any]):
             return self[key]
         return default
 
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        if key not in self:
+            self[key] = default
+        return self[key]
+
     def pop(self, key: str, *default: Any) -> Any:
         if key in self:
             self[key]  # what is taken out may be changed, too

@@ -146,5 +146,4 @@ def _local(options: Options, make_environment: Callable[[], Environment]) -> Pla
         max_steps=options.benchmark.max_steps,
         context_tokens=context,
         at_once=options.batch_size,
-        threads=1 if options.user == SCRIPTED else options.concurrency,
     )

@@ -50,7 +50,6 @@ class LocalPlayer:
     Attributes:
         context_tokens: what the policy can read and write together; `policy` cuts its last message to it.
         at_once: conversations under way at a time.
-        threads: users that are asked at a time.
     """
 
     policy: Policy
@@ -60,7 +59,6 @@ class LocalPlayer:
     max_steps: int
     context_tokens: int
     at_once: int
-    threads: int
 
     def __call__(self, trials: Sequence[Trial], before: int) -> Iterator[Played]:
         decoding = self.decoding
@@ -75,7 +73,6 @@ class LocalPlayer:
             limits,
             Sampling(decoding.temperature, max_new_tokens=decoding.max_new_tokens, seed=seed),
             at_once=self.at_once,
-            threads=self.threads,
         ):
             yield Played(trials[place], trajectory, usage_of([trajectory]))
 
