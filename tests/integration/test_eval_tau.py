@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from fission_grpo.cli import app
 from fission_grpo.environments.tau2 import ScriptedUser
 from fission_grpo.environments.tau2.users.server import serving
 
@@ -23,10 +25,10 @@ def command_of(*arguments: str) -> list[str]:
 
 
 def fission(*arguments: str) -> str:
-    """In a process of its own, as threads must be set before torch is loaded."""
-    outcome = subprocess.run(command_of(*arguments), capture_output=True, text=True, check=False, timeout=400)
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    return outcome.stdout
+    """In this process: loading torch and tau2 anew takes longer than playing."""
+    outcome = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "160"}, catch_exceptions=False)
+    assert outcome.exit_code == 0, outcome.output
+    return outcome.output
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
@@ -93,7 +95,11 @@ def test_the_small_recipe_trains_and_fissions(tmp_path: Path) -> None:
     """Retail's prompts are the shorter ones; of the recipe only the sizes are changed."""
     sizes = ("trainer.num_generations=2", "trainer.per_device_train_batch_size=4", "trainer.gradient_accumulation_steps=1")
     steps = ("fission.recovery_generations=2", "trainer.max_steps=2", "rollout.max_new_tokens=12")
-    fission("train", str(ROOT / "recipes" / "tau2_retail.yaml"), *sizes, *steps, "--run", str(tmp_path / "run"))
+    recipe = str(ROOT / "recipes" / "tau2_retail.yaml")
+    # In a process of its own, as threads must be set before torch is loaded.
+    command = command_of("train", recipe, *sizes, *steps, "--run", str(tmp_path / "run"))
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     updates = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [update["step"] for update in updates] == [1, 2]
     assert updates[0]["exploration_rows"] == 4 and updates[1]["recovery_rows"] == 2, "failures became recovery groups"

@@ -79,10 +79,6 @@ def comparison_section(table: ComparisonTable) -> ComparisonSection:
     )
 
 
-def _group(table: ComparisonTable, metrics: Sequence[MetricDefinition]) -> list[Grid]:
-    return [_rates(table, metrics), _differences(table.differences, metrics)]
-
-
 def _rates(table: ComparisonTable, metrics: Sequence[MetricDefinition]) -> Grid:
     rows = [(row.arm.name, [_rate(row.cells[metric.key].ratio, metric) for metric in metrics]) for row in table.rows]
     return Grid("rates", _heads(metrics), rows)
