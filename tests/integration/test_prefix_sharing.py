@@ -50,6 +50,7 @@ MODELS: dict[str, Callable[[], Any]] = {
     "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SMALL)),
     "gemma": lambda: GemmaForCausalLM(GemmaConfig(**SMALL)),
 }
+EAGER: dict[str, Any] = {**SMALL, "attn_implementation": "eager"}
 LORA = LoraConfig(
     r=4, lora_alpha=1, target_modules="all-linear", lora_dropout=0.0, init_lora_weights=False, task_type="CAUSAL_LM"
 )
@@ -122,7 +123,11 @@ def relative(found: Tensor, wanted: Tensor) -> float:
 
 
 @pytest.mark.parametrize("name", [*MODELS, "bundled", "adapters", "checkpointing"])
-@settings(deadline=None, max_examples=8, suppress_health_check=list(HealthCheck))
+@settings(
+    deadline=None,
+    max_examples=8,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(batch=batches())
 def test_scores_and_gradients_are_those_of_padded_rows(trainers: dict[str, Any], name: str, batch: Batch):
     trainer = trainers[name]
@@ -152,6 +157,41 @@ def test_in_half_precision_gradients_are_as_close_as_those_of_padded_rows(tmp_pa
     assert relative(packed, exact) < 1.3 * relative(padded, exact)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_mixed_precision_packs_too(tmp_path: Path, name: str):
+    """Under autocast keys and queries may come in float32 and values in bfloat16, as Qwen3's do."""
+    torch.manual_seed(0)
+    trainer = trainer_of(MODELS[name](), tmp_path)
+    trainer.model.train()
+    ids = torch.randint(1, 1000, (8, 70))
+    ids[:, :55] = ids[0, :55]
+    batch = ids, torch.ones_like(ids), 15
+    with torch.autocast("cpu", torch.bfloat16):  # what `bf16=True` does; a process has that setting once
+        packed = scores_and_gradients(PrefixSharingGRPOTrainer._get_per_token_logps_and_entropies, trainer, batch)
+        assert trainer._sharing.able(trainer.model)
+        padded = scores_and_gradients(GRPOTrainer._get_per_token_logps_and_entropies, trainer, batch)
+    assert relative(packed[2], padded[2]) < 2e-2
+
+
+def test_a_part_of_a_batch_may_have_nothing_to_score(trainers: dict[str, Any]):
+    """Completions that ran into the length limit are masked under `mask_truncated_completions`."""
+    ids = torch.randint(1, 1000, (4, 70))
+    ids[:, :55] = ids[0, :55]
+    mask = torch.ones_like(ids)
+    mask[2:, 55:] = 0
+    parts, _, _ = trainers["llama"]._get_per_token_logps_and_entropies(trainers["llama"].model, ids, mask, 15, batch_size=2)
+    whole, _, _ = trainers["llama"]._get_per_token_logps_and_entropies(trainers["llama"].model, ids, mask, 15)
+    torch.testing.assert_close(parts[:2], whole[:2], rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_is_tried_as_it_is_trained_even_if_evaluation_comes_first(tmp_path: Path):
+    """Dropout of attention shows in training only."""
+    trainer = trainer_of(LlamaForCausalLM(LlamaConfig(**SMALL, attention_dropout=0.1)), tmp_path)
+    trainer.model.eval()
+    assert not trainer._sharing.able(trainer.model)
+    assert not trainer.model.training
+
+
 UNABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "sliding window": (lambda: MistralForCausalLM(MistralConfig(**SMALL, sliding_window=16)), "sliding_window"),
     "recurrent": (
@@ -159,7 +199,10 @@ UNABLE: dict[str, tuple[Callable[[], Any], str]] = {
         "attention is",
     ),
     "dropout": (lambda: LlamaForCausalLM(LlamaConfig(**SMALL, attention_dropout=0.1)), "dropout"),
-    "eager": (lambda: LlamaForCausalLM(LlamaConfig(**SMALL, attn_implementation="eager")), "its attention is 'eager'"),
+    "eager": (
+        lambda: LlamaForCausalLM(LlamaConfig(**EAGER)),
+        "its attention is 'eager'",
+    ),
 }
 
 
@@ -222,7 +265,7 @@ def test_a_step_in_slices_counts_what_it_computes_and_moves_the_policy_as_one_in
     for name, slices in (("whole", 1), ("slices", 4)):
         model, _ = load_policy_model("bundled")
         before = {key: value.clone() for key, value in model.state_dict().items()}
-        rows = {"per_device_train_batch_size": 16 // slices, "gradient_accumulation_steps": slices}
+        rows: dict[str, Any] = {"per_device_train_batch_size": 16 // slices, "gradient_accumulation_steps": slices}
         trainer = trainer_of(model, tmp_path / name, max_steps=1, seed=3, optim="sgd", max_grad_norm=0.0, **rows)
         trainer.train()
         moved.append({key: value - before[key] for key, value in model.state_dict().items()})

@@ -91,15 +91,17 @@ def regrouped(slices: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return split_tensor_dict(pick_rows(whole, [row for group in groups.values() for row in group]), len(slices))
 
 
-def rows_with_advantage(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Leaves out rows of zero advantage; one stays if all are, for a backward pass must happen on every rank."""
-    kept = inputs["advantages"] != 0
-    kept = kept if kept.dim() == 1 else kept.any(dim=1)
-    if bool(kept.all()):
-        return inputs
-    if not bool(kept.any()):
-        kept[0] = True
-    return pick_rows(inputs, kept.nonzero().flatten().tolist())
+def with_advantage(inputs: dict[str, Any]) -> Tensor:
+    """Which rows have an advantage at any of their tokens (B,)."""
+    advantages = inputs["advantages"] != 0
+    return advantages if advantages.dim() == 1 else advantages.any(dim=1)
+
+
+def rows_with_advantage(inputs: dict[str, Any], at_least: int = 1) -> dict[str, Any]:
+    """Leaves out rows of zero advantage, but for the first of them where fewer than `at_least` rows would stay."""
+    kept = with_advantage(inputs)
+    kept[(~kept).nonzero().flatten()[: max(0, at_least - int(kept.sum()))]] = True
+    return inputs if bool(kept.all()) else pick_rows(inputs, kept.nonzero().flatten().tolist())
 
 
 def _merge(key: str, values: Sequence[Tensor], pad_token_id: int) -> Tensor:

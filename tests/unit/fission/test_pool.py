@@ -1,5 +1,8 @@
 """The corrective pool against a plain model of what it promises."""
 
+import time
+
+import pytest
 from failing import failure
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,3 +69,37 @@ def test_restore_continues_where_entries_were_taken(names: list[str]):
     other = CorrectivePool(capacity=4, max_age=8)
     other.restore(pool.entries())
     assert other.candidates(9) == pool.candidates(9)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 6))), st.integers(1, 5), st.integers(0, 3))
+def test_ages_are_those_of_the_entries(added: list[tuple[str, int]], capacity: int, max_age: int):
+    pool = CorrectivePool(capacity=capacity, max_age=max_age)
+    for name, update in added:
+        pool.add(failure(name, update=update))
+        updates = [each.update for each in pool.entries()]
+        assert pool.mean_age() == pytest.approx(max(updates) - sum(updates) / len(updates))
+    fresh = [each for each in pool.entries() if 6 - each.update <= max_age]
+    before = len(pool)
+    pool.expire(update=6)
+    assert pool.entries() == fresh
+    assert pool.expired == before - len(fresh)
+
+
+def test_a_large_pool_is_as_fast_as_a_small_one():
+    """Evicting, popping and dropping repeated mistakes: what is counted is time, so the bound is wide."""
+
+    def seconds(size: int) -> float:
+        pool = CorrectivePool(capacity=size, max_age=8)
+        pool.restore([failure(str(index)) for index in range(size)])
+        more = [failure(f"new {index}") for index in range(500)]
+        started = time.process_time()
+        for each in more:
+            pool.add(each)
+            pool.add(each)
+            pool.remove(pool.candidates(1))
+            pool.expire(update=1)
+            pool.mean_age()
+            pool.add(each)
+        return time.process_time() - started
+
+    assert seconds(20_000) < 5 * seconds(200)

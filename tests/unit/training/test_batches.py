@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fission_grpo.training.batches import ExplorationQueue, merge_outputs
+from fission_grpo.training.batches import ExplorationQueue, merge_outputs, rows_with_advantage
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=12), st.integers(1, 4))
@@ -50,3 +50,12 @@ def test_merge_repads_and_sums():
     assert merged["completion_mask"].tolist() == [[1, 0], [1, 1]]
     assert merged["advantages"].tolist() == [0.5, -0.5]
     assert merged["num_items_in_batch"].item() == 3
+
+
+def test_rows_without_advantage_fill_up_what_another_process_has_more():
+    inputs = {"advantages": torch.tensor([0.0, 1.0, 0.0, 0.0, -1.0]), "row": torch.arange(5), "count": torch.tensor(9)}
+    assert rows_with_advantage(inputs)["row"].tolist() == [1, 4]
+    assert rows_with_advantage(inputs, at_least=3)["row"].tolist() == [0, 1, 4]
+    assert rows_with_advantage(inputs, at_least=5) is inputs
+    nothing = inputs | {"advantages": torch.zeros(5, 2)}
+    assert rows_with_advantage(nothing)["row"].tolist() == [0]

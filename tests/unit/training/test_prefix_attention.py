@@ -1,5 +1,7 @@
 """Attention over packed rows against torch's own with a dense mask, forward and backward."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -22,9 +24,21 @@ def states(tree: PrefixTree, heads: tuple[int, int], dtype: torch.dtype = torch.
     return [torch.randn(shape, generator=generator).to(dtype) for shape in shapes]
 
 
-def output_and_gradients(attend: object, given_states: list[Tensor]) -> list[Tensor]:
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def by_nodes(attention: TreeAttention) -> Attend:
+    return lambda query, key, value: attention(query, key, value, None)
+
+
+def by_dense_mask(attention: TreeAttention) -> Attend:
+    mask = attention.dense_mask
+    return lambda query, key, value: scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=True)
+
+
+def output_and_gradients(attend: Attend, given_states: list[Tensor]) -> list[Tensor]:
     query, key, value = (tensor.clone().requires_grad_() for tensor in given_states[:3])
-    output = attend(query, key, value)  # type: ignore[operator]
+    output = attend(query, key, value)
     output.backward(given_states[3])
     return [output.detach(), *[tensor.grad for tensor in (query, key, value) if tensor.grad is not None]]
 
@@ -39,11 +53,9 @@ def test_the_cpu_kernel_by_nodes_equals_a_dense_mask(rows: list[list[int]], min_
     tree = build_tree(rows, min_saved)
     attention = TreeAttention(tree, CPU)
     given_states = states(tree, heads)
-    ours = output_and_gradients(lambda query, key, value: attention(query, key, value, None), given_states)
+    ours = output_and_gradients(by_nodes(attention), given_states)
     dense = output_and_gradients(
-        lambda query, key, value: scaled_dot_product_attention(
-            query, key, value, attn_mask=attention.dense_mask, enable_gqa=True
-        ),
+        by_dense_mask(attention),
         given_states,
     )
     assert max(map(relative, ours, dense)) < 1e-5
@@ -66,11 +78,9 @@ def test_half_precision_stays_close():
     tree = build_tree([[*stem, *range(100 * row, 100 * row + 20)] for row in range(8)])
     attention = TreeAttention(tree, CPU)
     given_states = states(tree, (4, 2), torch.bfloat16)
-    ours = output_and_gradients(lambda query, key, value: attention(query, key, value, None), given_states)
+    ours = output_and_gradients(by_nodes(attention), given_states)
     exact = output_and_gradients(
-        lambda query, key, value: scaled_dot_product_attention(
-            query, key, value, attn_mask=attention.dense_mask, enable_gqa=True
-        ),
+        by_dense_mask(attention),
         [tensor.float() for tensor in given_states],
     )
     assert max(map(relative, ours, exact)) < 2e-2
@@ -83,7 +93,5 @@ def test_large_scores_of_uneven_nodes_give_finite_gradients(size: float):
     tree = build_tree([[*stem, *range(100 * row, 100 * row + 10 + row)] for row in range(8)])
     attention = TreeAttention(tree, CPU)
     query, key, value, gradient = states(tree, (2, 2))
-    found = output_and_gradients(
-        lambda query, key, value: attention(query, key, value, None), [query * size, key, value, gradient]
-    )
+    found = output_and_gradients(by_nodes(attention), [query * size, key, value, gradient])
     assert all(bool(tensor.isfinite().all()) for tensor in found)

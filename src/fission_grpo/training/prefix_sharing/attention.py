@@ -33,18 +33,18 @@ class TreeAttention:
     """What one packed sequence needs at every layer, made once.
 
     Attributes:
-        calls: layers that have attended through it; a model must do so at all of them.
+        layers: queries and keys of every layer that has attended through it, as meta tensors; all layers of a model must.
     """
 
     def __init__(self, tree: PrefixTree, device: torch.device) -> None:
-        self.calls = 0
+        self.layers: list[tuple[Tensor, Tensor]] = []
         self.device = device
         self._nodes = tree.nodes
         self._until_T = torch.from_numpy(tree.visible_until()).to(device)
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
         """Attention of (1, Hq, T, D) queries to (1, Hkv, T, D) keys and values; (1, Hq, T, D)."""
-        self.calls += 1
+        self.layers.append((query.to("meta"), key.to("meta")))
         scale = scale if scale is not None else 1 / math.sqrt(query.shape[-1])
         if self.device.type == "cpu":
             return _FlashByNode.apply(query, key, value, self, scale)
@@ -52,6 +52,11 @@ class TreeAttention:
             options: dict[str, Any] = {"block_mask": self.block_mask, "scale": scale, "enable_gqa": True}
             return _compiled_flex_attention()(query, key, value, **options)
         return scaled_dot_product_attention(query, key, value, attn_mask=self.dense_mask, scale=scale, enable_gqa=True)
+
+    def try_backward(self) -> None:
+        """Computes the gradients of a layer like the last one: a kernel may compile forwards, and fail backwards."""
+        query, key = (torch.zeros_like(tensor, device=self.device, requires_grad=True) for tensor in self.layers[-1])
+        self(query, key, key, None).sum().backward()
 
     @cached_property
     def dense_mask(self) -> Tensor:

@@ -30,11 +30,9 @@ IMPLEMENTATION = "prefix_shared"
 """Name of the attention function."""
 _BEYOND = ("sliding_window", "softcap", "s_aux", "position_bias")
 """What a model may ask of attention that packed rows are not given."""
-_WORTH_IT = 0.9
-"""Rows are packed where that leaves at most this share of the padded tokens: below, packing gains nothing."""
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
-_TOLERANCE_OF_HALF = 0.2
-"""Largest difference of a log-probability between the packed and the padded pass, in the trial that decides."""
+_TOLERANCE_OF_HALF = 0.1
+"""Mean difference of log-probabilities between the packed and the padded pass that the trial allows for rounding."""
 
 
 class _CannotShareError(Exception):
@@ -74,11 +72,6 @@ class Rows:
         ids, real = self.input_ids.cpu(), self.attention_mask.cpu().bool()
         return build_tree([row[mask].tolist() for row, mask in zip(ids, real, strict=True)])
 
-    @property
-    def worth_packing(self) -> bool:
-        """Whether anything is scored, and enough tokens are shared or padded."""
-        return bool(self.scored.any()) and self.tree.size <= _WORTH_IT * self.input_ids.numel()
-
 
 class PackedRows:
     """A packed sequence on its way through the model.
@@ -93,6 +86,8 @@ class PackedRows:
     def __init__(self, rows: Rows) -> None:
         device, tree = rows.input_ids.device, rows.tree
         scored = rows.scored.cpu().numpy().astype(bool)
+        if not scored.any():  # a part of a batch: every process has to compute something
+            scored[0, 0] = True
         self.shape = scored.shape
         prompts = rows.attention_mask[:, : -scored.shape[1]].sum(1).tolist()
         at_row, at_column = scored.nonzero()
@@ -112,21 +107,23 @@ class PackedRows:
 
 
 class PrefixSharing:
-    """Scores rows packed where the model can and it is worth it; says once where it cannot.
+    """Scores rows packed where the model can, and says once why where it cannot.
 
     Args:
         unwrap: of a model as it is trained (wrapped for several processes or not), the model inside.
+        ruled_out: why no model of this run can, if so.
     """
 
-    def __init__(self, unwrap: Callable[[nn.Module], nn.Module]) -> None:
+    def __init__(self, unwrap: Callable[[nn.Module], nn.Module], ruled_out: str | None = None) -> None:
         self._unwrap = unwrap
+        self._ruled_out = ruled_out
         self._able: dict[int, bool] = {}
 
     def able(self, model: nn.Module) -> bool:
         """Whether the model can; found out by trying, once."""
         inner = _transformers_model(self._unwrap(model))
         if id(inner) not in self._able:
-            obstacle = _obstacle(model, inner)
+            obstacle = self._ruled_out or _obstacle(model, inner)
             self._able[id(inner)] = obstacle is None
             if obstacle is not None:
                 _LOGGER.warning("The update computes shared prefixes for every row: %s", obstacle)
@@ -134,7 +131,7 @@ class PrefixSharing:
 
     def computed_tokens(self, model: nn.Module, rows: Rows) -> int:
         """Tokens that scoring some rows computes; padding is none."""
-        return rows.tree.size if self._packs(model, rows) else int(rows.attention_mask.sum())
+        return rows.tree.size if self.able(model) else int(rows.attention_mask.sum())
 
     def score(self, model: nn.Module, rows: Rows, batch_size: int | None = None) -> tuple[Tensor, Tensor | None] | None:
         """Log-probabilities and, where the model's head gives them, entropies of the scored tokens, (B, K) each.
@@ -143,16 +140,13 @@ class PrefixSharing:
             batch_size: rows packed together; all by default.
 
         Returns:
-            None where rows are better scored padded.
+            None where the model's rows must be scored padded.
         """
-        if not self._packs(model, rows):
+        if not self.able(model):
             return None
         scores = [_score(model, PackedRows(chunk)) for chunk in rows.chunks(batch_size or len(rows.input_ids))]
         log_probs, entropies = zip(*scores, strict=True)
         return torch.cat(log_probs), None if entropies[0] is None else torch.cat(entropies)
-
-    def _packs(self, model: nn.Module, rows: Rows) -> bool:
-        return self.able(model) and rows.worth_packing
 
 
 def _transformers_model(model: nn.Module) -> PreTrainedModel:
@@ -196,6 +190,9 @@ def _attention(
     beyond = [name for name in _BEYOND if options.get(name) is not None] + ["dropout"] * (dropout > 0)
     if beyond:
         raise _CannotShareError(f"attention with {' and '.join(beyond)} is computed by rows")
+    if torch.is_autocast_enabled(query.device.type):  # casts the inputs of `sdpa`, which may differ (norms give float32)
+        dtype = torch.get_autocast_dtype(query.device.type)
+        query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
     return packed_rows.attention(query, key, value, scaling).transpose(1, 2).contiguous(), None
 
 
@@ -217,18 +214,21 @@ def _obstacle(model: nn.Module, inner: PreTrainedModel) -> str | None:
     AttentionInterface.register(IMPLEMENTATION, _attention)
     AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)
     inner.set_attn_implementation(IMPLEMENTATION)
+    was_training = model.training
     hook = inner.base_model.register_forward_hook(_keep_predictors, with_kwargs=True)
     try:
-        obstacle = _trial(model, inner)
+        # In training: dropout of attention shows only there.
+        obstacle = _trial(model.train(), inner)
     except Exception as error:  # whatever a model's code makes of packed rows: padded rows are what it was written for
         obstacle = str(error)
+    finally:
+        model.train(was_training)
     if obstacle is not None:
         inner.set_attn_implementation(found)
         hook.remove()
     return obstacle
 
 
-@torch.no_grad()
 def _trial(model: nn.Module, inner: PreTrainedModel) -> str | None:
     """Compares the packed pass with the padded one on three short rows that fork twice."""
     config = inner.config.get_text_config()
@@ -237,10 +237,14 @@ def _trial(model: nn.Module, inner: PreTrainedModel) -> str | None:
     ids = torch.tensor(rows, device=inner.device)
     scored = torch.ones(len(rows), 60, dtype=torch.bool)
     packed = PackedRows(Rows(ids, torch.ones_like(ids), scored))
-    log_probs, _ = _score(model, packed)
-    if packed.attention.calls != config.num_hidden_layers:
-        return f"{packed.attention.calls} of its {config.num_hidden_layers} layers attend to all tokens before"
-    padded = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids, fused_lm_head=True).log_probs
-    difference = float((log_probs - padded[:, -scored.shape[1] :]).abs().max())
-    allowed = _TOLERANCE.get(inner.dtype, _TOLERANCE_OF_HALF)
-    return f"packed rows change a log-probability by {difference:.3g}" if not difference <= allowed else None
+    with torch.no_grad():
+        log_probs, _ = _score(model, packed)
+        padded = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids, fused_lm_head=True).log_probs
+    layers = packed.attention.layers
+    if len(layers) != config.num_hidden_layers:
+        return f"{len(layers)} of its {config.num_hidden_layers} layers attend to all tokens before"
+    difference = float((log_probs - padded[:, -scored.shape[1] :]).abs().mean())
+    if not difference <= _TOLERANCE.get(layers[-1][0].dtype, _TOLERANCE_OF_HALF):
+        return f"packed rows change log-probabilities by {difference:.3g}"
+    packed.attention.try_backward()
+    return None

@@ -9,9 +9,10 @@ Private methods of TRL that are wrapped, held by contract tests: `_prepare_input
 from typing import Any, cast
 
 from torch import Tensor
+from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from fission_grpo.training.batches import regrouped, rows_with_advantage
+from fission_grpo.training.batches import regrouped, rows_with_advantage, with_advantage
 from fission_grpo.training.prefix_sharing.model import PrefixSharing, Rows
 
 WRAPPED = ("_prepare_inputs", "_compute_loss", "_get_per_token_logps_and_entropies")
@@ -25,7 +26,7 @@ class PrefixSharingGRPOTrainer(GRPOTrainer):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._sharing = PrefixSharing(self.accelerator.unwrap_model)
+        self._sharing = PrefixSharing(self.accelerator.unwrap_model, _ruled_out(self.args))
         self._scored: Tensor | None = None  # of the rows whose loss is being computed, the tokens that it needs
 
     @property
@@ -62,7 +63,13 @@ class PrefixSharingGRPOTrainer(GRPOTrainer):
             and not self.aux_loss_enabled
             and self.top_entropy_quantile == 1.0
         )
-        return rows_with_advantage(inputs) if exact else inputs
+        return rows_with_advantage(inputs, self._most_rows(inputs)) if exact else inputs
+
+    def _most_rows(self, inputs: dict[str, Any]) -> int:
+        """Rows with an advantage on the process that has most: TRL gathers metrics by row, in equal numbers, and a backward
+        pass must happen everywhere."""
+        count = with_advantage(inputs).sum().reshape(1)
+        return max(1, int(cast(Tensor, self.accelerator.gather(count)).max()))
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -85,3 +92,12 @@ class PrefixSharingGRPOTrainer(GRPOTrainer):
         return super()._get_per_token_logps_and_entropies(
             model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, compute_aux_loss, **images
         )
+
+
+def _ruled_out(args: GRPOConfig) -> str | None:
+    """Settings under which no model's rows are packed."""
+    if args.use_transformers_continuous_batching:
+        return "use_transformers_continuous_batching knows only transformers' own attention functions"
+    if args.torch_compile:
+        return "torch_compile would compile anew for every packed batch"
+    return None
