@@ -13,10 +13,11 @@ from typing import Any
 
 from fission_grpo.environments.bfcl import CATEGORIES
 from fission_grpo.environments.bfcl.package import package_module
+from fission_grpo.evaluation.asking import Completion
 from fission_grpo.evaluation.bfcl.checking import Job
 from fission_grpo.evaluation.bfcl.dialogue import Dialogue
 from fission_grpo.evaluation.bfcl.entries import Entry, load_entries
-from fission_grpo.evaluation.bfcl.handlers import Completion, Handler, Prompting, QwenFunctionCalling
+from fission_grpo.evaluation.bfcl.handlers import Handler, Prompting, QwenFunctionCalling
 from fission_grpo.evaluation.bfcl.replay import decode_turns
 from official_bfcl.calls import Style
 from official_bfcl.corruption import corrupted, reference

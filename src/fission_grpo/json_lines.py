@@ -1,6 +1,7 @@
 """Files of one JSON value a line, read so that whatever is wrong with one is a sentence."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,6 +39,23 @@ def read_json_lines(path: Path, what: str, read: Callable[[Any], Read], expected
         except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
             raise UserError(f"{what} {path}, line {number}: not readable as {expected} ({_reason(error)})") from error
     return found
+
+
+def append_json_line(path: Path, value: object) -> None:
+    """Writes one line and syncs it, so that a kill loses only what was not finished."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(value) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def cut_last_line(path: Path) -> None:
+    """Removes what a kill left behind the last line break."""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
 
 
 def _reason(error: Exception) -> str:

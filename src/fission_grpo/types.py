@@ -142,6 +142,7 @@ class Trajectory:
         messages: the whole dialogue as chat messages, system and user messages included.
         verdict: None where the infrastructure failed.
         taken_back: what it cost beside its steps.
+        fault: what the infrastructure said where it failed.
     """
 
     task_id: str
@@ -152,6 +153,7 @@ class Trajectory:
     verdict: Verdict | None
     tags: tuple[str, ...] = ()
     taken_back: TakenBack = TakenBack()
+    fault: str = ""
 
     @property
     def solved(self) -> bool:

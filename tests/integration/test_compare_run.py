@@ -16,6 +16,13 @@ from fission_grpo.training.checkpoint import COMPLETE
 
 ROOT = Path(__file__).parents[2]
 BUDGET = 2_500
+RETAIL = {
+    "tasks": {"tau2": {"domain": "retail", "split": "base"}},
+    "limit": 2,
+    "max_context_tokens": 8192,
+    "max_new_tokens": 8,
+    "steps_per_turn": 1,
+}
 RECIPE = {
     "base": str(ROOT / "recipes" / "bfcl_quick.yaml"),
     "settings": {
@@ -33,7 +40,7 @@ RECIPE = {
         },
     },
     "budget": BUDGET,
-    "evaluation": {"tasks": 4, "samples": 1},
+    "evaluation": {"tasks": 4, "samples": 1, "also": {"retail": RETAIL}},
     "probe": {"contexts": 6, "samples": 1},
     "arms": {"grpo": {"method": "grpo"}, "fission": {"method": "fission"}},
 }
@@ -95,6 +102,13 @@ def test_killed_and_called_again_only_what_is_missing_is_done(tmp_path: Path) ->
     assert {arm["metrics"]["solved"]["denominator"] for arm in content["arms"]} == {4}
     assert {arm["metrics"]["probe_recovery"]["denominator"] for arm in content["arms"]} == {6}
     assert {row["arm"] for row in content["differences"]} == {"fission"}
+    (retail,) = content["elsewhere"]
+    assert {name: metrics["solved"]["denominator"] for name, metrics in retail["arms"].items()} == {
+        "start": 2,
+        "grpo": 2,
+        "fission": 2,
+    }
+    assert retail["doing_nothing"] is not None
 
     shutil.rmtree(out / "fission-0" / "model")  # as if killed between the last update and the end
     third = compare(recipe, out)

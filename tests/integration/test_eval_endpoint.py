@@ -9,11 +9,12 @@ from model_server import free_port, serving
 from typer.testing import CliRunner, Result
 
 from fission_grpo.cli import app
-from fission_grpo.evaluation.bfcl.backends import Decoding, Outcome
-from fission_grpo.evaluation.bfcl.endpoint import EndpointBackend, EndpointSettings
+from fission_grpo.evaluation.asking import Completion, Decoding, Outcome, Request
+from fission_grpo.evaluation.bfcl.endpoint import EndpointBackend
 from fission_grpo.evaluation.bfcl.entries import load_entries
-from fission_grpo.evaluation.bfcl.handlers import Completion, Request, ToolCalls
+from fission_grpo.evaluation.bfcl.handlers import ToolCalls
 from fission_grpo.evaluation.bfcl.openai_tools import openai_tools
+from fission_grpo.evaluation.endpoint import EndpointSettings
 from fission_grpo.rollout.loading import locate_model
 
 INCOMPLETE = 3

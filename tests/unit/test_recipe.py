@@ -81,6 +81,48 @@ def test_mistakes_are_one_sentence_with_key_value_and_what_is_right(
     assert [part for part in parts if part not in sentence] == [], sentence
 
 
+TAU2 = {
+    "granularity": "episode",
+    "environment": "tau2",
+    "tasks": {
+        "train": {"tau2": {"domain": "retail", "split": "train"}},
+        "test": {"tau2": {"domain": "retail", "split": "test"}},
+    },
+}
+
+
+def test_tasks_of_tau2_are_named_by_domain_and_split() -> None:
+    recipe = check_recipe({**TAU2, "user": {"base_url": "http://localhost:8000/v1", "model": "gpt-4.1"}})
+    assert recipe.tasks.train.tau2 is not None and recipe.tasks.train.tau2.domain == "retail"
+    assert recipe.user is not None and recipe.user.model == "gpt-4.1"
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("tasks.train.tau2.split=test", ["`tasks.train.tau2.split` = test", "only `train`"]),
+        ("tasks.test.tau2.split=base", ["`tasks.test.tau2.split` = base", "`test`"]),
+        ("tasks.train.tau2.solo=true", ["`solo` = true", "telecom"]),
+        ("tasks.train.tau2.domain=bank", ["`tasks.train.tau2.domain`", "'bank'", "'telecom'"]),
+        ("tasks.train.tau2.slit=train", ["`tasks.train.tau2.slit`", "`tasks.train.tau2.split`"]),
+        ("tasks.test={generate: {count: 3}}", ["`tasks.test.generate`", "`environment: tau2`"]),
+        ("tasks.train.path=tasks.jsonl", ["`tasks.train`", "one of"]),
+        ("environment=bfcl", ["`tasks.train.tau2`", "`environment: tau2`", "'bfcl'"]),
+        ("granularity=step", ["`granularity: episode`"]),
+        ("user={model: m}", ["`user.base_url` is missing"]),
+    ],
+)
+def test_mistakes_in_recipes_of_tau2_are_one_sentence(tmp_path: Path, override: str, parts: list[str]) -> None:
+    path = tmp_path / "tau2.yaml"
+    path.write_text(yaml.safe_dump(TAU2))
+    sentence = refusal(path, override)
+    assert [part for part in parts if part not in sentence] == [], sentence
+
+
+def test_a_user_needs_an_environment_with_one(recipe_file: Path) -> None:
+    assert "`user` is set" in refusal(recipe_file, "user={base_url: 'http://localhost:1/v1', model: m}")
+
+
 def test_keys_of_the_trainer_are_checked_where_they_are_known(recipe_file: Path) -> None:
     known = {"learning_rate", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps"}
     assert "`trainer.learning_rate`" in refusal(recipe_file, "trainer.learnin_rate=1", trainer_fields=known)

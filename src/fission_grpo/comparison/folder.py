@@ -12,7 +12,7 @@ from fission_grpo.comparison.plan import Plan
 from fission_grpo.errors import UserError
 from fission_grpo.recipe import Recipe, load_recipe
 from fission_grpo.recipe.nesting import differences
-from fission_grpo.reports.comparison_folder import MANIFEST, PLAN_FILE, PROBE_FILE, load_plan_file, run_path
+from fission_grpo.reports.comparison_folder import MANIFEST, PLAN_FILE, PROBE_FILE, load_plan_file, other_file, run_path
 from fission_grpo.reports.data import EVALUATION_FILE
 
 TASK_FILES = ("train.jsonl", "test.jsonl", "probe.jsonl")
@@ -25,10 +25,11 @@ def run_recipe(recipe: Recipe, out: Path, seed: int) -> Recipe:
     return recipe.model_copy(update={"seed": seed, "tasks": section})
 
 
-def still_to_do(run: Path, *, trained: bool) -> list[str]:
-    """What a run has yet to do, of `train`, `test` and `probe`, in order.
+def still_to_do(run: Path, others: Sequence[str], *, trained: bool) -> list[str]:
+    """What a run has yet to do, of `train`, `test`, `also` and `probe`, in order.
 
     Args:
+        others: names of the other benchmarks.
         trained: False of the start policy, which is evaluated alone.
     """
     left: list[str] = []
@@ -36,6 +37,8 @@ def still_to_do(run: Path, *, trained: bool) -> list[str]:
         left.append("train")
     if not (run / EVALUATION_FILE).exists():
         left.append("test")
+    if not all((run / other_file(name)).exists() for name in others):
+        left.append("also")
     if not (run / PROBE_FILE).exists():
         left.append("probe")
     return left
@@ -91,7 +94,7 @@ def write_plan(out: Path, plan: Plan, seeds: int, command: str) -> None:
 
 def write_manifest(folder: Path) -> None:
     """Writes the hashes of the frozen files, and how many entries each has. Its presence says that they are complete."""
-    files = [folder / name for name in TASK_FILES]
+    files = [*(folder / name for name in TASK_FILES), *sorted(folder.glob(other_file("*")))]
     entries = {path.name: _entries(path) for path in files}
     content = {"entries": entries, "sha256": {path.name: sha256(path) for path in files}}
     write_whole(folder / MANIFEST, json.dumps(content, indent=1) + "\n")

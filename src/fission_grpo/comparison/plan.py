@@ -15,7 +15,7 @@ UPDATES_BOUND = 1_000_000
 """`trainer.max_steps` of every run: the budget ends it long before."""
 FAST_BUDGET = 25_000
 """A few updates of the bundled policy."""
-_FAST_TASKS, _FAST_CONTEXTS = 24, 16
+_FAST_TASKS, _FAST_CONTEXTS, _FAST_OTHERS = 24, 16, 2
 _CONSTANT = ("constant", "constant_with_warmup")
 _SHARED = ("model", "environment", "tasks", "rollout")
 """Sections of a recipe that all arms must agree on: they say what is played, by whom, and under which limits."""
@@ -57,9 +57,10 @@ class Plan:
     def shared(self) -> dict[str, Any]:
         """What all runs have in common, as plain values."""
         recipe = self.arms[0].recipe.model_dump(mode="json", exclude_none=True)
+        no_others = None if self.evaluation.also else {"also"}
         return {
             "budget": self.budget,
-            "evaluation": self.evaluation.model_dump(mode="json"),
+            "evaluation": self.evaluation.model_dump(mode="json", exclude_none=True, exclude=no_others),
             "probe": self.probe.model_dump(mode="json", exclude_none=True),
             **{key: without_temperature(recipe)[key] for key in _SHARED},
         }
@@ -207,12 +208,16 @@ def _grpo_like(arm: Arm, taken: Sequence[str]) -> Arm:
 
 
 def _evaluated(arm: Arm, evaluation: ComparisonEvaluation) -> Arm:
-    section = type(arm.recipe.evaluation).model_validate(evaluation.model_dump())
+    section = type(arm.recipe.evaluation).model_validate(evaluation.model_dump(exclude={"also"}))
     return replace(arm, recipe=arm.recipe.model_copy(update={"evaluation": section}))
 
 
 def _fast_evaluation(evaluation: ComparisonEvaluation) -> ComparisonEvaluation:
-    return evaluation.model_copy(update={"tasks": min(evaluation.tasks, _FAST_TASKS), "samples": 1})
+    also = {
+        name: other.model_copy(update={"limit": min(other.limit or _FAST_OTHERS, _FAST_OTHERS), "samples": 1})
+        for name, other in evaluation.also.items()
+    }
+    return evaluation.model_copy(update={"tasks": min(evaluation.tasks, _FAST_TASKS), "samples": 1, "also": also})
 
 
 def _fast_probe(probe: ProbeSection) -> ProbeSection:

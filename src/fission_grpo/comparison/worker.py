@@ -3,17 +3,18 @@
 torch is imported only when a worker works.
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fission_grpo.comparison.folder import TASK_FILES, run_recipe, still_to_do, write_manifest
+from fission_grpo.comparison.folder import TASK_FILES, run_recipe, still_to_do, write_manifest, write_whole
 from fission_grpo.comparison.plan import Plan
 from fission_grpo.errors import UserError
-from fission_grpo.recipe import GeneratedTasks, Recipe, TaskSource
-from fission_grpo.reports.comparison_folder import MANIFEST, PROBE_FILE
+from fission_grpo.recipe import GeneratedTasks, OtherBenchmark, Recipe, TaskSource
+from fission_grpo.reports.comparison_folder import MANIFEST, NOTHING_FILE, PROBE_FILE, other_file
 from fission_grpo.reports.comparison_progress import Phase, Share, Update
 from fission_grpo.reports.data import EVALUATION_FILE
 from fission_grpo.workers import Tell
@@ -34,6 +35,7 @@ class RunWork:
 
     Attributes:
         recipe: with its seed and its `evaluation`; the tasks are the frozen ones.
+        others: the other benchmarks, by name.
         trained: False of the start policy, which is evaluated alone.
     """
 
@@ -43,10 +45,11 @@ class RunWork:
     budget: int
     probe_samples: int
     trained: bool
+    others: Mapping[str, OtherBenchmark]
 
     @property
     def to_do(self) -> list[str]:
-        return still_to_do(self.path, trained=self.trained)
+        return still_to_do(self.path, list(self.others), trained=self.trained)
 
     def work(self, tell: Tell) -> None:
         """Does what is missing; every file appears only once it is whole."""
@@ -62,9 +65,21 @@ class RunWork:
             elif phase == "test":
                 tasks = load_tasks(self.tasks / "test.jsonl")
                 evaluate_into(self.path / EVALUATION_FILE, model, tasks, self.recipe, _shares(tell))
+            elif phase == "also":
+                self._play_others(model, tell)
             else:
                 contexts = load_probe(self.tasks / PROBE_FILE)
                 probe_into(self.path / PROBE_FILE, model, contexts, self.recipe, self.probe_samples, _shares(tell))
+
+    def _play_others(self, model: str, tell: Tell) -> None:
+        from fission_grpo.evaluation.models import evaluate_into
+        from fission_grpo.tasks.task import load_tasks
+
+        left = {name: other for name, other in self.others.items() if not (self.path / other_file(name)).exists()}
+        for place, (name, other) in enumerate(left.items()):
+            tasks = load_tasks(self.tasks / other_file(name))
+            recipe = recipe_of_other(self.recipe, other, tasks[0].environment)
+            evaluate_into(self.path / other_file(name), model, tasks, recipe, _shares(tell, place, len(left)))
 
     def _train(self, tell: Tell) -> None:
         from fission_grpo.training.run_folder import RunFolder
@@ -77,6 +92,19 @@ class RunWork:
 
         resume = (self.path / "recipe.yaml").exists()
         train(self.recipe, self.path, resume=resume, sinks=[update], token_budget=self.budget)
+
+
+def recipe_of_other(recipe: Recipe, other: OtherBenchmark, environment: str) -> Recipe:
+    """The recipe under which another benchmark is played."""
+    limits = other.model_dump(include={"steps_per_turn", "max_new_tokens", "max_context_tokens"}, exclude_none=True)
+    return recipe.model_copy(
+        update={
+            "environment": environment,
+            "user": other.user,
+            "rollout": recipe.rollout.model_copy(update=limits),
+            "evaluation": recipe.evaluation.model_copy(update={"samples": other.samples}),
+        }
+    )
 
 
 def prepare(out: Path, plan: Plan, tell: Tell) -> None:
@@ -116,8 +144,35 @@ def _freeze(folder: Path, plan: Plan, tell: Tell) -> None:
     save_tasks(train, folder / "train.jsonl")
     save_tasks(test, folder / "test.jsonl")
     save_probe(contexts, folder / "probe.jsonl")
+    _freeze_others(folder, plan, train)
     assert all((folder / name).is_file() for name in TASK_FILES)
     write_manifest(folder)
+
+
+def _freeze_others(folder: Path, plan: Plan, train: "Sequence[Task]") -> None:
+    """The tasks of the other benchmarks, and what doing nothing solves of those where it may."""
+    from fission_grpo.environments.registry import endpoint_user
+    from fission_grpo.evaluation.tau.baseline import do_nothing
+    from fission_grpo.evaluation.tau.benchmarks import BENCHMARKS
+    from fission_grpo.tasks.task import save_tasks
+    from fission_grpo.training.runs import tasks_of
+
+    nothing: dict[str, dict[str, bool]] = {}
+    for name, other in plan.evaluation.also.items():
+        tasks = tasks_of(other.tasks, "test", "bfcl")[: other.limit]
+        environments = sorted({task.environment for task in tasks})
+        if len(environments) > 1:
+            raise UserError(
+                f"`evaluation.also.{name}.tasks` are of several environments ({', '.join(environments)}); split them"
+            )
+        _check_apart(train, [task.scenario for task in tasks], f"`evaluation.also.{name}.tasks`")
+        if other.user is not None:
+            endpoint_user(other.user.base_url, other.user.model).check()
+        if environments[0] in BENCHMARKS:
+            nothing[name] = do_nothing(BENCHMARKS[environments[0]], tasks)
+        save_tasks(tasks, folder / other_file(name))
+    if nothing:
+        write_whole(folder / NOTHING_FILE, json.dumps(nothing, indent=1) + "\n")
 
 
 def _check_apart(train: "Sequence[Task]", scenarios: Sequence[str], what: str) -> None:
@@ -181,8 +236,9 @@ def _tasks_to_err_in(recipe: Recipe, count: int) -> "list[Task]":
     return tasks_of(source, "test", recipe.environment)
 
 
-def _shares(tell: Tell) -> Callable[[int, int], None]:
-    return lambda done, of: tell(Share(done / of))
+def _shares(tell: Tell, place: int = 0, parts: int = 1) -> Callable[[int, int], None]:
+    """Tells how much of a phase is done that has equal parts, of which this is one."""
+    return lambda done, of: tell(Share((place + done / of) / parts))
 
 
 def work_of(out: Path, plan: Plan, recipe: Recipe, path: Path, seed: int, *, trained: bool) -> RunWork:
@@ -194,6 +250,7 @@ def work_of(out: Path, plan: Plan, recipe: Recipe, path: Path, seed: int, *, tra
         budget=plan.budget,
         probe_samples=plan.probe.samples,
         trained=trained,
+        others=plan.evaluation.also,
     )
 
 

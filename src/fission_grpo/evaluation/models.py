@@ -34,7 +34,7 @@ def evaluate_model(
     return evaluate(
         *load_policy(model),
         tasks,
-        lambda _: make_environment(recipe.environment),
+        lambda _: make_environment(recipe.environment, recipe.user),
         samples=recipe.evaluation.samples,
         temperature=recipe.evaluation.temperature,
         seed=recipe.seed,
@@ -68,7 +68,7 @@ def probe_into(
     result = continue_probe(
         *load_policy(model),
         contexts,
-        lambda _: make_environment(recipe.environment),
+        lambda _: make_environment(recipe.environment, recipe.user),
         samples=samples,
         temperature=recipe.evaluation.temperature,
         seed=recipe.seed,

@@ -62,6 +62,15 @@ def to_json(record: EpisodeRecord) -> Mapping[str, object]:
     return _RECORD.dump_python(record, mode="json")
 
 
+def record_of_json(content: object) -> EpisodeRecord:
+    """The record that `to_json` wrote.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return _RECORD.validate_python(content, strict=False)
+
+
 def save_records(records: Iterable[EpisodeRecord], path: Path) -> None:
     """Writes one JSON object a line."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,12 @@
 """Recipes: what a run is, in one YAML file that is checked to the last key before any model is loaded."""
 
-from fission_grpo.recipe.comparison import ComparisonEvaluation, ComparisonRecipe, ProbeSection
+from fission_grpo.recipe.comparison import ComparisonEvaluation, ComparisonRecipe, OtherBenchmark, ProbeSection
 from fission_grpo.recipe.loading import dump_recipe, load_recipe, load_simulator_recipe
 from fission_grpo.recipe.schema import (
     AlignmentSection,
     EndpointSimulatorSection,
     EvaluationSection,
     FissionSection,
-    GeneratedTasks,
     LocalSimulatorSection,
     LoraSection,
     Recipe,
@@ -15,10 +14,10 @@ from fission_grpo.recipe.schema import (
     RewardSection,
     RolloutSection,
     SimulatorSection,
-    TaskSource,
-    TasksSection,
+    UserSection,
 )
 from fission_grpo.recipe.simulator import SimulatorRecipe
+from fission_grpo.recipe.tasks import GeneratedTasks, TaskSource, TasksSection, Tau2Tasks
 
 __all__ = [
     "AlignmentSection",
@@ -30,6 +29,7 @@ __all__ = [
     "GeneratedTasks",
     "LocalSimulatorSection",
     "LoraSection",
+    "OtherBenchmark",
     "ProbeSection",
     "Recipe",
     "RefreshSection",
@@ -39,6 +39,8 @@ __all__ = [
     "SimulatorSection",
     "TaskSource",
     "TasksSection",
+    "Tau2Tasks",
+    "UserSection",
     "dump_recipe",
     "load_recipe",
     "load_simulator_recipe",

@@ -5,12 +5,34 @@ from typing import Annotated, Any, Literal, Self, cast, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from fission_grpo.recipe.schema import PositiveInt, Section
+from fission_grpo.recipe.base import PositiveInt, Section
+from fission_grpo.recipe.schema import UserSection
+from fission_grpo.recipe.tasks import TaskSource
 
 ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_ALLOWED_NAMES = "a name has letters, digits, `.`, `_` and `-`, and starts with a letter or digit"
 START = "start"
 """Name of the policy that all arms start from, beside theirs."""
 Granularity = Literal["step", "episode"]
+
+
+class OtherBenchmark(Section):
+    """Further tasks that every policy plays, of any environment: does what was learned carry over to them?"""
+
+    tasks: TaskSource
+    """Where they come from, as `tasks.test`."""
+    limit: PositiveInt | None = None
+    """Only so many, the first."""
+    samples: PositiveInt = 1
+    """Episodes a task."""
+    user: UserSection | None = None
+    """Who plays the user of TAU2-Bench; left out, the scripted user does."""
+    steps_per_turn: PositiveInt | None = None
+    """As in `rollout`, whose value is the default, as it is for the next two."""
+    max_new_tokens: PositiveInt | None = None
+    """Longest message, in tokens."""
+    max_context_tokens: PositiveInt | None = None
+    """Longest context, in tokens. Prompts of TAU2-Bench are long: `fission train --dry-run` measures them."""
 
 
 class ComparisonEvaluation(Section):
@@ -22,6 +44,16 @@ class ComparisonEvaluation(Section):
     """Episodes a task."""
     temperature: Annotated[float, Field(ge=0.0)] = 1.0
     """Sampling temperature, of the probe set too. The recovery metrics are defined at 1.0."""
+    also: dict[str, OtherBenchmark] = Field(default_factory=dict[str, OtherBenchmark])
+    """By a name of your choice, benchmarks that nothing is trained on (`docs/compare.md`)."""
+
+    @field_validator("also")
+    @classmethod
+    def _names_are_files(cls, also: dict[str, OtherBenchmark]) -> dict[str, OtherBenchmark]:
+        for name in also:
+            if not ARM_NAME.fullmatch(name):
+                raise ValueError(f"{name!r}: {_ALLOWED_NAMES}")
+        return also
 
 
 class ProbeSection(Section):
@@ -83,6 +115,6 @@ class ComparisonRecipe(Section):
 def check_arm_name(name: str) -> None:
     """Raises ValueError where a name cannot be that of an arm: its runs' folders are named after it."""
     if not ARM_NAME.fullmatch(name):
-        raise ValueError(f"arm {name!r}: a name has letters, digits, `.`, `_` and `-`, and starts with a letter or digit")
+        raise ValueError(f"arm {name!r}: {_ALLOWED_NAMES}")
     if name == START:
         raise ValueError(f"arm {name!r}: that is the name of the policy that all arms start from; take another")

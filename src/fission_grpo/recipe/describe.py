@@ -8,9 +8,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from fission_grpo.recipe.base import Section
 from fission_grpo.recipe.comparison import ComparisonRecipe
-from fission_grpo.recipe.schema import Recipe, Section, TaskSource
+from fission_grpo.recipe.schema import Recipe
 from fission_grpo.recipe.simulator import SimulatorRecipe
+from fission_grpo.recipe.tasks import TaskSource
 
 
 def allowed_keys(section: Sequence[str], root: type[BaseModel] = Recipe) -> list[str]:
@@ -38,7 +40,7 @@ A recipe is a YAML file. `fission train RECIPE key.sub=value ...` runs it; setti
 Every key has a default. An unknown key, a wrong type or an impossible combination is an error before any model is loaded.
 The run folder keeps the recipe as resolved, so that a run can be repeated from it.
 
-This page is generated from `src/fission_grpo/recipe/schema.py` by `make docs`.
+This page is generated from `src/fission_grpo/recipe/` by `make docs`.
 """
 
 
@@ -58,13 +60,21 @@ _COMPARISON_HEADER = """\
 
 def _section(path: Sequence[str], root: type[BaseModel]) -> type[BaseModel] | None:
     model = root
-    for part in path:
+    parts = iter(path)
+    for part in parts:
         field = model.model_fields.get(part)
         inner = None if field is None else _inner_section(field)
         if inner is None:
             return None
         model = inner
+        if field is not None and _is_named(field):
+            next(parts, None)  # the user's own name
     return model
+
+
+def _is_named(field: FieldInfo) -> bool:
+    """Whether a field holds sections by names of the user's choice."""
+    return get_origin(field.annotation) is dict
 
 
 def _inner_section(field: FieldInfo) -> type[Section] | None:
@@ -83,7 +93,7 @@ def _tables(model: type[BaseModel], prefix: str) -> Iterator[str]:
         section = _inner_section(field)
         yield f"| `{prefix}{name}` | {_type(field)} | {_default(field, section)} | {_cell(field.description or '')} |"
         if section is not None and section is not TaskSource:
-            inner.append((section, f"{prefix}{name}."))
+            inner.append((section, f"{prefix}{name}.{'*.' if _is_named(field) else ''}"))
     yield ""
     if model is not Recipe and prefix == "tasks.":
         yield from _tables(TaskSource, "tasks.*.")
@@ -101,7 +111,7 @@ def _type_name(annotation: Any) -> str:
     if annotation is NoneType:
         return "null"
     if isinstance(annotation, type) and issubclass(annotation, TaskSource):
-        return "path or `{generate: ...}`"
+        return "path, `{generate: ...}` or `{tau2: ...}`"
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return "section"
     origin, args = get_origin(annotation), get_args(annotation)
@@ -128,12 +138,12 @@ def _default(field: FieldInfo, section: type[Section] | None) -> str:
     if isinstance(default, TaskSource) and default.generate is not None:
         made = default.generate
         return f"`{{generate: {{count: {made.count}, seed: {made.seed}, mix: {made.mix}}}}}`"
+    if default == {}:
+        return "empty"
     if section is not None and default is not None:
         return "see below"
     if default is None:
         return "none"
-    if default == {}:
-        return "empty"
     if isinstance(default, dict):
         entries = cast(dict[str, object], default).items()
         return f"`{{{', '.join(f'{key}: {value}' for key, value in entries)}}}`"

@@ -6,16 +6,11 @@ test holds names and defaults together. They stand here, and not there, so that 
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from fission_grpo.recipe.base import Fraction, NonNegativeInt, Pair, PositiveInt, Section
 from fission_grpo.recipe.methods import METHODS, MethodName
-
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-PositiveInt = Annotated[int, Field(ge=1)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
-Weight = Annotated[float, Field(ge=0.0)]
-Pair = Annotated[tuple[Weight, Weight], Field(strict=False)]
-"""Two numbers; YAML writes them as a list."""
+from fission_grpo.recipe.tasks import TasksSection
 
 OWNED_BY_RECIPE = {
     "output_dir": "the run folder (`--run`)",
@@ -27,54 +22,10 @@ OWNED_BY_RECIPE = {
 DEFAULT_BATCH = {"per_device_train_batch_size": 32, "gradient_accumulation_steps": 4}
 """128 rows: TRL's own default of 8 has no room for a group of each kind."""
 _BATCH_KEYS = {*DEFAULT_BATCH, "generation_batch_size", "steps_per_generation"}
+TAU2 = "tau2"
+"""The environment whose tasks come from its package, and which has a user."""
 MODEL_SIMULATORS = ("local", "endpoint")
 """Simulators that need settings of their own (section `simulator`); all others are registered by name."""
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys are errors, and `"8"` is not a number."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
-
-
-class GeneratedTasks(Section):
-    """Tasks made by the generator (`fission tasks generate`) when the run starts."""
-
-    count: PositiveInt
-    """Number of tasks."""
-    seed: NonNegativeInt = 0
-    """Seed of the generator. Scenarios of different splits never overlap, whatever the seeds."""
-    mix: Literal["compact", "benchmark"] = "benchmark"
-    """`compact`: what the bundled policy can play. `benchmark`: the shape of BFCL's multi-turn tasks (`docs/tasks.md`)."""
-
-
-class TaskSource(Section):
-    """Where tasks come from: a path, or `{generate: {count, seed, mix}}`. Exactly one of the two."""
-
-    path: str | None = None
-    """A task file (JSONL, `docs/tasks.md`), relative to the working directory. A bare string means this."""
-    generate: GeneratedTasks | None = None
-    """Generate the tasks instead."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_string_is_a_path(cls, value: Any) -> Any:
-        return {"path": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if (self.path is None) == (self.generate is None):
-            raise ValueError("give either a path or `{generate: {count: ..., seed: ..., mix: ...}}`")
-        return self
-
-
-class TasksSection(Section):
-    """The tasks trained on, and the tasks held out."""
-
-    train: TaskSource = TaskSource(generate=GeneratedTasks(count=2000, mix="compact"))
-    """Tasks to explore."""
-    test: TaskSource = TaskSource(generate=GeneratedTasks(count=600, mix="compact"))
-    """Held-out tasks for the evaluation; nothing is ever trained on them."""
 
 
 class RolloutSection(Section):
@@ -88,6 +39,15 @@ class RolloutSection(Section):
     """Longest context fed to the policy, in tokens; an episode that outgrows it ends."""
     steps_per_turn: PositiveInt = 8
     """Assistant messages allowed within one user turn."""
+
+
+class UserSection(Section):
+    """An OpenAI-compatible chat endpoint that plays the user of TAU2-Bench. The key is read from `OPENAI_API_KEY`."""
+
+    base_url: str
+    """Such as `http://localhost:8000/v1`."""
+    model: str
+    """The model's name there. tau2's published scores are with `gpt-4.1`."""
 
 
 class RewardSection(Section):
@@ -141,7 +101,7 @@ class FissionSection(Section):
     recovery_context: Literal["feedback", "shuffled", "attempt", "prompt"] = "feedback"
     """What a recovery sees: x, the failed message and the feedback on it (the paper); the feedback on another failure;
     x and the failed message alone; or x alone, sampled again (replay). All but the first are ablations."""
-    simulators: Annotated[list[str], Field(min_length=1)] = ["environment", "rules", "fixed"]
+    simulators: list[str] = Field(default=["environment", "rules", "fixed"], min_length=1)
     """Error simulators in order of preference: each stands in where those before it have nothing to say or leak."""
     unanswered_failures: bool = True
     """Also pool failures that the target benchmark never answers (malformed text, no call at all)."""
@@ -219,7 +179,9 @@ class RefreshSection(Section):
     """Recent failures to learn from; a fifth of their scenarios is held out, to measure old and new version on."""
     teacher: Literal["rules", "endpoint"] = "rules"
     """Who writes the target diagnoses: the rules with the environment's words, or `simulator.endpoint`."""
-    trainer: dict[str, Any] = {"num_train_epochs": 2, "learning_rate": 5e-4, "per_device_train_batch_size": 16}
+    trainer: dict[str, Any] = Field(
+        default={"num_train_epochs": 2, "learning_rate": 5e-4, "per_device_train_batch_size": 16}
+    )
     """Passed to TRL's `SFTConfig`."""
 
 
@@ -275,6 +237,8 @@ class Recipe(Section):
     """`step`: one row is one message, scored against the reference (the paper). `episode`: one row is a whole task."""
     environment: str = "bfcl"
     """Registered name of the environment that the tasks are played in."""
+    user: UserSection | None = None
+    """Who plays the user under `environment: tau2`; left out, the scripted user does (`docs/tau.md`)."""
     tasks: TasksSection = TasksSection()
     """Where the tasks come from."""
     rollout: RolloutSection = RolloutSection()
@@ -326,6 +290,22 @@ class Recipe(Section):
         for key, place in OWNED_BY_RECIPE.items():
             if key in self.trainer:
                 raise ValueError(f"`trainer.{key}` = {self.trainer[key]!r} must not be set: {place} decides it")
+        return self
+
+    @model_validator(mode="after")
+    def _tau2_is_played_in_episodes(self) -> Self:
+        for name, source in (("train", self.tasks.train), ("test", self.tasks.test)):
+            if source.tau2 is not None and self.environment != TAU2:
+                raise ValueError(f"`tasks.{name}.tau2` needs `environment: {TAU2}`, and it is {self.environment!r}")
+            if source.generate is not None and self.environment == TAU2:
+                raise ValueError(
+                    f"`tasks.{name}.generate` makes tasks of bfcl; under `environment: {TAU2}` write "
+                    f"`tasks.{name}: {{tau2: {{domain: telecom, split: {name}, solo: true}}}}`"
+                )
+        if self.user is not None and self.environment != TAU2:
+            raise ValueError(f"`user` is set, but only `environment: {TAU2}` has one, and it is {self.environment!r}")
+        if self.environment == TAU2 and self.granularity != "episode":
+            raise ValueError(f"`environment: {TAU2}` is played in whole tasks: write `granularity: episode`")
         return self
 
     @model_validator(mode="after")

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from fission_grpo.recipe.schema import LoraSection, NonNegativeInt, PositiveInt, Section
+from fission_grpo.recipe.base import NonNegativeInt, PositiveInt, Section
+from fission_grpo.recipe.schema import LoraSection
 
 OWNED_BY_SIMULATOR_RECIPE = {
     "output_dir": "the simulator's folder (`--out`)",

@@ -1,31 +1,42 @@
 """The folder of a comparison, and what is found in it.
 
 plan.yaml             what the runs share, the arms with their recipes and baselines, the number of seeds, the command
-tasks/                train.jsonl, test.jsonl, probe.jsonl, and manifest.json with their hashes
-start-SEED/           evaluation.jsonl and probe.jsonl of the policy that all start from
-ARM-SEED/             the run folder of an arm with a seed; evaluation.jsonl and probe.jsonl of its policy
+tasks/                train.jsonl, test.jsonl, probe.jsonl, also-NAME.jsonl, and manifest.json with their hashes;
+                      doing_nothing.json where other benchmarks can be solved by it
+start-SEED/           evaluation.jsonl, also-NAME.jsonl and probe.jsonl of the policy that all start from
+ARM-SEED/             the run folder of an arm with a seed; the same files of its policy
 *.log                 whatever a worker printed
 comparison.{md,json,html}
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from fission_grpo.errors import UserError
+from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.evaluation.records import EpisodeRecord, load_records
 from fission_grpo.recipe import Recipe
 from fission_grpo.recipe.comparison import START
 from fission_grpo.recipe.loading import check_recipe
 from fission_grpo.reports.data import EVALUATION_FILE, read_jsonl
 
+
+def other_file(name: str) -> str:
+    """In a run folder: the policy's episodes of another benchmark; in `tasks/`: its tasks."""
+    return f"also-{name}.jsonl"
+
+
 PROBE_FILE = "probe.jsonl"
 """In a run folder: the trained policy's continuations of the probe set."""
+NOTHING_FILE = "doing_nothing.json"
+"""In `tasks/`: by benchmark and task, whether an agent that does nothing solves it."""
 PLAN_FILE = "plan.yaml"
 MANIFEST = "manifest.json"
 
@@ -37,6 +48,7 @@ class SeedRun:
     Attributes:
         steps: the lines of `metrics.jsonl`; none of the start policy.
         evaluation, probe: its episodes on the test tasks, and its continuations of the probe set.
+        also: its episodes on other benchmarks, by their names.
     """
 
     path: Path
@@ -44,6 +56,7 @@ class SeedRun:
     steps: Sequence[Mapping[str, Any]]
     evaluation: Sequence[EpisodeRecord]
     probe: Sequence[EpisodeRecord]
+    also: Mapping[str, Sequence[EpisodeRecord]] = field(default_factory=dict[str, Sequence[EpisodeRecord]])
 
     @cached_property
     def tokens(self) -> dict[str, float]:
@@ -54,6 +67,11 @@ class SeedRun:
                 kind = name.rpartition("_")[2]
                 spent[kind] = spent.get(kind, 0.0) + float(count)
         return spent
+
+    @property
+    def episodes(self) -> list[EpisodeRecord]:
+        """All that was played with the policy."""
+        return [*self.evaluation, *self.probe, *chain.from_iterable(self.also.values())]
 
     @property
     def seconds(self) -> float:
@@ -87,6 +105,7 @@ class ComparedRuns:
         seeds: how many were asked for; an arm may have fewer so far.
         hashes: sha256 of the task and probe files.
         sizes: number of entries of each of them.
+        doing_nothing: what an agent that calls nothing solves of the other benchmarks that have such tasks, by their names.
     """
 
     path: Path
@@ -98,6 +117,7 @@ class ComparedRuns:
     hashes: Mapping[str, str]
     sizes: Mapping[str, int]
     versions: Mapping[str, str]
+    doing_nothing: Mapping[str, Ratio] = field(default_factory=dict[str, Ratio])
 
     @property
     def budget(self) -> int:
@@ -113,13 +133,14 @@ def load_comparison(out: Path) -> ComparedRuns:
     plan = load_plan_file(out)
     if plan is None:
         raise UserError(f"comparison {out}: no {PLAN_FILE} in it; `fission compare RECIPE --out {out}` makes one")
+    others = list(plan["shared"]["evaluation"].get("also", {}))
     arms = [
         ArmRuns(
             name=name,
             recipe=check_recipe(arm["recipe"], f"{out / PLAN_FILE}, arm `{name}`"),
             baseline=arm.get("baseline"),
             added=arm.get("added", False),
-            runs=_runs(out, name, plan["seeds"]),
+            runs=_runs(out, name, plan["seeds"], others),
         )
         for name, arm in plan["arms"].items()
     ]
@@ -131,11 +152,12 @@ def load_comparison(out: Path) -> ComparedRuns:
         shared=plan["shared"],
         seeds=plan["seeds"],
         command=plan["command"],
-        start=ArmRuns(START, None, None, False, _runs(out, START, plan["seeds"])),
+        start=ArmRuns(START, None, None, False, _runs(out, START, plan["seeds"], others)),
         arms=arms,
         hashes=frozen["sha256"],
         sizes=frozen["entries"],
         versions=json.loads(versions.read_text(encoding="utf-8")) if versions is not None else {},
+        doing_nothing=_doing_nothing(out / "tasks" / NOTHING_FILE),
     )
 
 
@@ -150,7 +172,12 @@ def run_path(out: Path, arm: str, seed: int) -> Path:
     return out / f"{arm}-{seed}"
 
 
-def _runs(out: Path, arm: str, seeds: int) -> dict[int, SeedRun]:
+def _doing_nothing(path: Path) -> dict[str, Ratio]:
+    solved: dict[str, dict[str, bool]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {name: Ratio(sum(tasks.values()), len(tasks)) for name, tasks in solved.items()}
+
+
+def _runs(out: Path, arm: str, seeds: int, others: Sequence[str]) -> dict[int, SeedRun]:
     paths = {seed: run_path(out, arm, seed) for seed in range(seeds)}
     return {
         seed: SeedRun(
@@ -159,7 +186,8 @@ def _runs(out: Path, arm: str, seeds: int) -> dict[int, SeedRun]:
             steps=read_jsonl(path / "metrics.jsonl"),
             evaluation=load_records(path / EVALUATION_FILE),
             probe=load_records(path / PROBE_FILE),
+            also={name: load_records(path / other_file(name)) for name in others},
         )
         for seed, path in paths.items()
-        if (path / EVALUATION_FILE).is_file() and (path / PROBE_FILE).is_file()
+        if all((path / file).is_file() for file in (EVALUATION_FILE, PROBE_FILE, *map(other_file, others)))
     }

@@ -2,12 +2,20 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
+from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.reports.comparison_plots import curves_over_compute, forest
-from fission_grpo.reports.comparison_tables import COMPARED, ComparisonTable, DifferenceRow, notes_of
+from fission_grpo.reports.comparison_tables import (
+    COMPARED,
+    ELSEWHERE,
+    ComparisonTable,
+    DifferenceRow,
+    OtherTable,
+    notes_of,
+)
 from fission_grpo.reports.comparison_text import (
     interval_text,
     p_text,
@@ -30,6 +38,7 @@ class ComparisonSection:
         grids: tables of arms and metrics: rates and differences, by group of metrics.
         forest, curves: SVGs.
         runs: the head of a table, and its rows as text.
+        others: rates and differences on benchmarks that nothing was trained on.
     """
 
     command: str
@@ -38,6 +47,7 @@ class ComparisonSection:
     curves: Markup
     run_heads: Sequence[str]
     runs: Sequence[Sequence[str]]
+    others: Sequence[Grid]
     notes: Sequence[str]
     meanings: Mapping[str, str]
     metrics: Sequence[MetricDefinition]
@@ -50,11 +60,17 @@ def comparison_section(table: ComparisonTable) -> ComparisonSection:
     compared = table.compared
     return ComparisonSection(
         command=compared.command,
-        grids=[grid for metrics in _GROUPS for grid in (_rates(table, metrics), _differences(table, metrics)) if grid.rows],
+        grids=[
+            grid
+            for metrics in _GROUPS
+            for grid in (_rates(table, metrics), _differences(table.differences, metrics))
+            if grid.rows
+        ],
         forest=Markup(forest(table)),  # drawn by matplotlib, which escapes the text that it draws
         curves=Markup(curves_over_compute(compared)),
         run_heads=run_heads(table),
         runs=[run_cells(table, row) for row in table.rows],
+        others=[grid for other in table.others for grid in _elsewhere(other) if grid.rows],
         notes=notes_of(table),
         meanings=CURVES,
         metrics=COMPARED,
@@ -64,21 +80,28 @@ def comparison_section(table: ComparisonTable) -> ComparisonSection:
 
 
 def _rates(table: ComparisonTable, metrics: Sequence[MetricDefinition]) -> Grid:
-    rows: list[tuple[str, list[Cell | None]]] = []
-    for row in table.rows:
-        cells: list[Cell | None] = []
-        for metric in metrics:
-            ratio = row.cells[metric.key].ratio
-            shown = "–" if ratio.value is None else f"{ratio.value:.3f}"
-            counts = f"{ratio.numerator}/{ratio.denominator}"
-            cells.append(Cell(shown, counts, "", ratio.value, metric.better == "higher"))
-        rows.append((row.arm.name, cells))
+    rows = [(row.arm.name, [_rate(row.cells[metric.key].ratio, metric) for metric in metrics]) for row in table.rows]
     return Grid("rates", _heads(metrics), rows)
 
 
-def _differences(table: ComparisonTable, metrics: Sequence[MetricDefinition]) -> Grid:
-    arms = list(dict.fromkeys((row.arm, row.baseline) for row in table.differences))
-    found = {(row.arm, row.metric.key): row for row in table.differences}
+def _rate(ratio: Ratio, metric: MetricDefinition) -> Cell:
+    shown = "–" if ratio.value is None else f"{ratio.value:.3f}"
+    return Cell(shown, f"{ratio.numerator}/{ratio.denominator}", "", ratio.value, metric.better == "higher")
+
+
+def _elsewhere(other: OtherTable) -> list[Grid]:
+    rows: list[tuple[str, list[Cell | None]]] = [
+        (arm, [_rate(cells[metric.key].ratio, metric) for metric in ELSEWHERE]) for arm, cells in other.cells.items()
+    ]
+    if other.doing_nothing is not None:
+        rows.append(("(doing nothing)", [_rate(other.doing_nothing, ELSEWHERE[0]), Cell(""), Cell("")]))
+    rates = Grid(f"{other.name}: rates", _heads(ELSEWHERE), rows)
+    return [rates, replace(_differences(other.differences, ELSEWHERE), corner=f"{other.name}: differences")]
+
+
+def _differences(differences: Sequence[DifferenceRow], metrics: Sequence[MetricDefinition]) -> Grid:
+    arms = list(dict.fromkeys((row.arm, row.baseline) for row in differences))
+    found = {(row.arm, row.metric.key): row for row in differences}
     rows = [(f"{arm} − {baseline}", [_cell(found[arm, metric.key]) for metric in metrics]) for arm, baseline in arms]
     return Grid("differences", _heads(metrics), rows)
 

@@ -19,9 +19,10 @@ PHASES = {
     "probe set": "making the probe set",
     "train": "training",
     "test": "playing the test tasks",
+    "also": "playing other benchmarks",
     "probe": "continuing the probe set",
 }
-_WEIGHTS = {"train": 6.0, "test": 3.0, "probe": 1.0}
+_WEIGHTS = {"train": 6.0, "test": 3.0, "also": 1.0, "probe": 1.0}
 """Rough shares of a run's time, for the estimate of what is left."""
 _OTHER_LINES = 4
 """Lines of the display that are no run: head, queue, and room for the prompt."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.evaluation.probe import PROBE_METRICS
 from fission_grpo.evaluation.records import EpisodeRecord
 from fission_grpo.evaluation.significance import SignFlip, holm, permutation_test, sign_flip_test
@@ -12,6 +13,8 @@ from fission_grpo.reports.comparison_folder import ArmRuns, ComparedRuns, SeedRu
 from fission_grpo.reports.definitions import METRICS, PROBE, MetricDefinition
 
 COMPARED: tuple[MetricDefinition, ...] = (*METRICS[:3], *PROBE, *METRICS[3:])
+ELSEWHERE = tuple(metric for metric in METRICS if metric.key in ("solved", "recovery_rate_task", "repeat_rate"))
+"""What is said of other benchmarks."""
 PRIMARY = ("solved", "probe_recovery", "recovery_rate_turn")
 """What is tested; all other metrics have intervals alone."""
 
@@ -77,6 +80,22 @@ class DifferenceRow:
 
 
 @dataclass(frozen=True)
+class OtherTable:
+    """What all policies make of another benchmark.
+
+    Attributes:
+        cells: by arm, then by metric.
+        differences: by arm, then by metric; none is tested.
+        doing_nothing: what an agent solves that calls nothing; None where that is not known.
+    """
+
+    name: str
+    cells: Mapping[str, Mapping[str, SummaryRow]]
+    differences: Sequence[DifferenceRow]
+    doing_nothing: Ratio | None
+
+
+@dataclass(frozen=True)
 class ComparisonTable:
     """What is published of a comparison.
 
@@ -84,12 +103,14 @@ class ComparisonTable:
         rows: the start policy, then the arms; those without a finished run are left out.
         differences: by arm, then by metric.
         tests: how many p-values were corrected together.
+        others: benchmarks that nothing was trained on.
     """
 
     compared: ComparedRuns
     rows: Sequence[ArmRow]
     differences: Sequence[DifferenceRow]
     tests: int
+    others: Sequence[OtherTable] = ()
 
     def differences_of(self, metric: str) -> list[DifferenceRow]:
         """One an arm."""
@@ -100,6 +121,7 @@ def comparison_table(compared: ComparedRuns) -> ComparisonTable:
     """Computes the table of what is finished."""
     by_name = {arm.name: arm for arm in compared.arms}
     arms = [arm for arm in (compared.start, *compared.arms) if arm.runs]
+    others = list(compared.shared["evaluation"].get("also", {}))
     found: list[DifferenceRow] = []
     for arm in arms:
         baseline = by_name.get(arm.baseline or "")
@@ -112,6 +134,7 @@ def comparison_table(compared: ComparedRuns) -> ComparisonTable:
         rows=[ArmRow(arm, _cells(arm), _differs(arm, by_name.get(arm.baseline or ""))) for arm in arms],
         differences=rows,
         tests=sum(row.p is not None for row in rows),
+        others=[_other(name, arms, compared.doing_nothing.get(name)) for name in others],
     )
 
 
@@ -141,7 +164,13 @@ def notes_of(table: ComparisonTable) -> list[str]:
         )
     elif table.differences:
         notes.append("One seed: nothing is known of how much training again would change.")
-    return [*notes, *_notes_on_arms(table)]
+    return [*notes, *(map(_note_on_other, table.others)), *_notes_on_arms(table)]
+
+
+def _note_on_other(other: OtherTable) -> str:
+    nothing = other.doing_nothing
+    baseline = "" if nothing is None else f" Doing nothing solves {nothing} of its tasks: hold every rate against that."
+    return f"`{other.name}`: nothing was trained on it; its differences are not tested.{baseline}"
 
 
 def filters_differ(table: ComparisonTable) -> bool:
@@ -163,11 +192,32 @@ def _notes_on_arms(table: ComparisonTable) -> list[str]:
     for arm in (compared.start, *compared.arms):
         if len(arm.runs) < compared.seeds:
             notes.append(f"Not finished: `{arm.name}` has {len(arm.runs)} of {compared.seeds} seeds.")
-    episodes = [record for row in table.rows for run in row.runs for record in (*run.evaluation, *run.probe)]
+    episodes = [record for row in table.rows for run in row.runs for record in run.episodes]
     masked = sum(record.masked for record in episodes)
     if masked:
         notes.append(f"{masked} of {len(episodes)} episodes are left out: the infrastructure failed in them.")
     return notes
+
+
+def _other(name: str, arms: Sequence[ArmRuns], doing_nothing: Ratio | None) -> OtherTable:
+    by_name = {arm.name: arm for arm in arms}
+    records = {arm.name: {seed: run.also[name] for seed, run in arm.runs.items()} for arm in arms}
+    cells = {
+        arm: {metric.key: summary(list(runs.values()), [metric.key])[0] for metric in ELSEWHERE}
+        for arm, runs in records.items()
+    }
+    found: list[DifferenceRow] = []
+    for arm in arms:
+        baseline = by_name.get(arm.baseline or "")
+        seeds = () if baseline is None else tuple(sorted(set(arm.runs) & set(baseline.runs)))
+        if baseline is None or not seeds:
+            continue
+        pair = [[records[each.name][seed] for seed in seeds] for each in (arm, baseline)]
+        found += [
+            DifferenceRow(arm.name, baseline.name, metric, seeds, paired_difference(pair[0], pair[1], metric.key))
+            for metric in ELSEWHERE
+        ]
+    return OtherTable(name, cells, found, doing_nothing)
 
 
 def _cells(arm: ArmRuns) -> dict[str, SummaryRow]:

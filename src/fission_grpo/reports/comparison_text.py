@@ -7,13 +7,15 @@ from typing import Any
 
 from rich.table import Table
 
-from fission_grpo.evaluation.statistics import Interval
+from fission_grpo.evaluation.statistics import Interval, SummaryRow
 from fission_grpo.reports.comparison_tables import (
     COMPARED,
+    ELSEWHERE,
     PRIMARY,
     ArmRow,
     ComparisonTable,
     DifferenceRow,
+    OtherTable,
     filters_differ,
     notes_of,
 )
@@ -27,6 +29,10 @@ def markdown(table: ComparisonTable) -> str:
     lines += _markdown_table(["arm", *(f"{metric.title} {metric.arrow}" for metric in COMPARED)], rates(table))
     lines += ["", "## Differences", ""]
     lines += _markdown_table(DIFFERENCE_HEADS, [difference_cells(row) for row in table.differences], align=3)
+    for other in table.others:
+        lines += ["", f"## Elsewhere: {other.name}", ""]
+        lines += _markdown_table(["arm", *(f"{metric.title} {metric.arrow}" for metric in ELSEWHERE)], other_rates(other))
+        lines += ["", *_markdown_table(OTHER_HEADS, [difference_cells(row)[:6] for row in other.differences], align=3)]
     lines += ["", "## Runs", "", *_markdown_table(run_heads(table), [run_cells(table, row) for row in table.rows])]
     lines += ["", "## Notes", "", *(f"- {note}" for note in notes_of(table)), ""]
     hashes = [f"- {name}: sha256 {digest}" for name, digest in compared.hashes.items()]
@@ -37,6 +43,16 @@ def markdown(table: ComparisonTable) -> str:
 DIFFERENCE_HEADS = (
     "arm", "minus", "metric", "difference", "95% interval", "by seed", "p", "p (Holm)", "p (seeds)",
 )  # fmt: skip
+
+
+OTHER_HEADS = DIFFERENCE_HEADS[:6]
+
+
+def other_rates(other: OtherTable) -> list[list[str]]:
+    """Every arm with its rates on another benchmark, as text; last what doing nothing has."""
+    rows = [[arm, *(str(cells[metric.key].ratio) for metric in ELSEWHERE)] for arm, cells in other.cells.items()]
+    nothing = [] if other.doing_nothing is None else [["(doing nothing)", str(other.doing_nothing), "", ""]]
+    return [*rows, *nothing]
 
 
 def rates(table: ComparisonTable) -> list[list[str]]:
@@ -109,6 +125,7 @@ def to_json(table: ComparisonTable) -> str:
         "versions": compared.versions,
         "arms": [_arm(row) for row in table.rows],
         "differences": [_difference(row) for row in table.differences],
+        "elsewhere": [_elsewhere(other) for other in table.others],
         "tests_corrected_together": table.tests,
         "notes": notes_of(table),
     }
@@ -178,15 +195,28 @@ def _arm(row: ArmRow) -> dict[str, Any]:
             }
             for run in row.runs
         ],
-        "metrics": {
-            key: {
-                "value": cell.ratio.value,
-                "numerator": cell.ratio.numerator,
-                "denominator": cell.ratio.denominator,
-                "interval": [cell.interval.low, cell.interval.high],
-            }
-            for key, cell in row.cells.items()
-        },
+        "metrics": _metrics(row.cells),
+    }
+
+
+def _metrics(cells: Mapping[str, SummaryRow]) -> dict[str, Any]:
+    return {
+        key: {
+            "value": cell.ratio.value,
+            "numerator": cell.ratio.numerator,
+            "denominator": cell.ratio.denominator,
+            "interval": [cell.interval.low, cell.interval.high],
+        }
+        for key, cell in cells.items()
+    }
+
+
+def _elsewhere(other: OtherTable) -> dict[str, Any]:
+    return {
+        "name": other.name,
+        "arms": {arm: _metrics(cells) for arm, cells in other.cells.items()},
+        "doing_nothing": None if other.doing_nothing is None else other.doing_nothing.value,
+        "differences": [_difference(row) for row in other.differences],
     }
 
 

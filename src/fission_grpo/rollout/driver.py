@@ -5,9 +5,11 @@ episode, and never raise. Sampled ids are kept and appended to; what was said is
 user are played in threads, since a user may be a model elsewhere.
 """
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
+from itertools import count
 from typing import Protocol, TypeVar, runtime_checkable
 
 from fission_grpo.environments.base import ConversationalEnvironment, Environment
@@ -40,7 +42,7 @@ def play_episodes(
     on_step: Callable[[int, Step], None] | None = None,
     episode_type: type[Episode] = Episode,
 ) -> list[Trajectory]:
-    """Plays all episodes to their end: each round, one message of every episode that is still active.
+    """Plays all episodes at once, each to its end.
 
     Args:
         episodes: tasks to be played from the start, or places to go on from.
@@ -53,26 +55,61 @@ def play_episodes(
         one trajectory an episode, in order, with the steps that were played here. Where the infrastructure failed, its stop
         reason says so and the verdict is None.
     """
-    playing = [
-        episode_type(start, chat, limits, sampling.max_new_tokens) if isinstance(start, EpisodeStart) else start
-        for start in _starts(episodes, make_environment, chat)
-    ]
-    round_index = 0
+    ended = stream_episodes(
+        episodes, make_environment, policy, chat, limits, sampling, on_step=on_step, episode_type=episode_type
+    )
+    trajectories = dict(ended)
+    return [trajectories[place] for place in range(len(episodes))]
+
+
+def stream_episodes(
+    episodes: Sequence[Task | EpisodeStart],
+    make_environment: Callable[[Task], Environment],
+    policy: Policy,
+    chat: Chat,
+    limits: EpisodeLimits,
+    sampling: Sampling,
+    *,
+    at_once: int | None = None,
+    on_step: Callable[[int, Step], None] | None = None,
+    episode_type: type[Episode] = Episode,
+) -> Iterator[tuple[int, Trajectory]]:
+    """Plays episodes in rounds, one message of every episode under way, and yields each with its place as it ends.
+
+    Args:
+        at_once: episodes under way at a time; one that ends makes room for the next. Default: all.
+        on_step: see `play_episodes`, as for all other arguments.
+    """
+    waiting = deque(enumerate(episodes))
+    playing: dict[int, Episode] = {}
     with policy.reusing_prefixes() if isinstance(policy, PrefixReuser) else nullcontext():
-        while active := [
-            (place, episode)
-            for place, episode in enumerate(playing)
-            if isinstance(episode, Episode) and episode.stop_reason is None
-        ]:
-            completions = policy.generate([episode.ids for _, episode in active], sampling.of_round(round_index))
-            pairs = [(episode, completion) for (_, episode), completion in zip(active, completions, strict=True)]
-            _at_once(lambda pair: pair[0].play_ahead(pair[1]), [pair for pair in pairs if pair[0].has_user])
-            for (place, episode), completion in zip(active, completions, strict=True):
-                step = episode.advance(completion)
-                if step is not None and on_step is not None:
-                    on_step(place, step)
-            round_index += 1
-    return [episode.trajectory() if isinstance(episode, Episode) else episode for episode in playing]
+        for round_index in count():
+            starting = [waiting.popleft() for _ in range(min(len(waiting), (at_once or len(waiting)) - len(playing)))]
+            starts = _starts([episode for _, episode in starting], make_environment, chat)
+            for (place, _), start in zip(starting, starts, strict=True):
+                if isinstance(start, Trajectory):
+                    yield place, start
+                else:
+                    playing[place] = episode_type(start, chat, limits, sampling.max_new_tokens)
+            for place in [place for place, episode in playing.items() if episode.stop_reason is not None]:
+                yield place, playing.pop(place).trajectory()
+            if playing:
+                _play_round(playing, policy, sampling.of_round(round_index), on_step)
+            elif not waiting:
+                return
+
+
+def _play_round(
+    playing: Mapping[int, Episode], policy: Policy, sampling: Sampling, on_step: Callable[[int, Step], None] | None
+) -> None:
+    """One message of every episode."""
+    completions = policy.generate([episode.ids for episode in playing.values()], sampling)
+    pairs = list(zip(playing.values(), completions, strict=True))
+    _at_once(lambda pair: pair[0].play_ahead(pair[1]), [pair for pair in pairs if pair[0].has_user])
+    for place, (episode, completion) in zip(playing, pairs, strict=True):
+        step = episode.advance(completion)
+        if step is not None and on_step is not None:
+            on_step(place, step)
 
 
 class _Opening:
@@ -82,8 +119,11 @@ class _Opening:
         self._task = task
         self._environment: Environment | None = None
         self._messages: list[Message] | None = None
-        with suppress(InfrastructureError):
+        self._fault = ""
+        try:
             self._environment = make_environment(task)
+        except InfrastructureError as error:
+            self._fault = str(error)
 
     @property
     def has_user(self) -> bool:
@@ -91,13 +131,16 @@ class _Opening:
 
     def open(self) -> None:
         if self._environment is not None:
-            with suppress(InfrastructureError):
+            try:
                 self._messages = self._environment.reset(self._task)
+            except InfrastructureError as error:
+                self._fault = str(error)
 
     def start(self, chat: Chat) -> EpisodeStart | Trajectory:
         task, environment, messages = self._task, self._environment, self._messages
         if environment is None or messages is None:
-            return Trajectory(task.id, task.scenario, (), (), StopReason.INFRASTRUCTURE, None, task.tags)
+            broken = StopReason.INFRASTRUCTURE
+            return Trajectory(task.id, task.scenario, (), (), broken, None, task.tags, fault=self._fault)
         return EpisodeStart(task, environment, tuple(messages), tuple(chat.render(messages, environment.tools)))
 
 

@@ -131,10 +131,11 @@ class Episode:
         self._steps_of_turn = 0
         self._steps: list[Step] = []
         self._ahead: tuple[Completion, _Played | InfrastructureError] | None = None
+        self._fault = ""
         try:
             self._check_context()
-        except InfrastructureError:
-            self.stop_reason = StopReason.INFRASTRUCTURE
+        except InfrastructureError as error:
+            self._break_off(error)
 
     @property
     def has_user(self) -> bool:
@@ -156,8 +157,8 @@ class Episode:
         """
         try:
             return self._advance(completion)
-        except InfrastructureError:
-            self.stop_reason = StopReason.INFRASTRUCTURE
+        except InfrastructureError as error:
+            self._break_off(error)
             return None
 
     def trajectory(self) -> Trajectory:
@@ -166,8 +167,8 @@ class Episode:
         if self.stop_reason is not StopReason.INFRASTRUCTURE:
             try:
                 verdict = self._environment.verdict()
-            except InfrastructureError:
-                self.stop_reason = StopReason.INFRASTRUCTURE
+            except InfrastructureError as error:
+                self._break_off(error)
         return Trajectory(
             task_id=self.task.id,
             scenario=self.task.scenario,
@@ -176,7 +177,12 @@ class Episode:
             stop_reason=self.stop_reason or StopReason.COMPLETED,
             verdict=verdict,
             tags=self.task.tags,
+            fault=self._fault,
         )
+
+    def _break_off(self, error: InfrastructureError) -> None:
+        self.stop_reason = StopReason.INFRASTRUCTURE
+        self._fault = str(error)
 
     def _advance(self, completion: Completion) -> Step:
         played = self._played(completion)

@@ -13,10 +13,11 @@ from transformers.trainer_callback import PrinterCallback
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.chat.tool_template import shows_tools
 from fission_grpo.environments.base import ComparableEnvironment
-from fission_grpo.environments.registry import make_environment
+from fission_grpo.environments.registry import endpoint_user, make_environment
+from fission_grpo.environments.tau2 import tau2_tasks
 from fission_grpo.errors import UserError
 from fission_grpo.fission import FissionSettings
-from fission_grpo.recipe import Recipe, TaskSource
+from fission_grpo.recipe import Recipe, TaskSource, UserSection
 from fission_grpo.recipe.loading import check_recipe
 from fission_grpo.rewards.composite import CompositeReward, RewardSettings
 from fission_grpo.rollout.loading import load_policy_model, resolve_model
@@ -108,14 +109,19 @@ def check_trainable(recipe: Recipe, run: Path) -> None:
     check_recipe(recipe.model_dump(exclude_none=True), trainer_fields=trainer_fields())
     resolve_model(recipe.model)
     _method_settings(recipe)
+    if recipe.user is not None:
+        endpoint_user(recipe.user.base_url, recipe.user.model).check()
     if recipe.recovers:
         check_simulators(recipe.simulator, run)
 
 
 def tasks_of(source: TaskSource, split: Split, environment: str) -> list[Task]:
-    """The tasks of one split: read, or generated."""
+    """The tasks of one split: read, generated, or of TAU2-Bench."""
     if source.path is not None:
         return load_tasks(source.path)
+    if source.tau2 is not None:
+        wanted = source.tau2
+        return tau2_tasks(wanted.domain, wanted.split, solo=wanted.solo)
     assert source.generate is not None
     shares = SplitShares(**{each: float(each == split) for each in ("train", "validation", "test")})
     made = source.generate
@@ -191,7 +197,7 @@ def build_trainer(
 def granularity_of(recipe: Recipe, tasks: Sequence[Task], chat: ChatFormat) -> StepTasks | EpisodeTasks:
     """The tasks as the recipe has them played and judged."""
     reward = CompositeReward(RewardSettings(**recipe.reward.model_dump()))
-    environment = partial(_comparable_environment, recipe.environment)
+    environment = partial(_comparable_environment, recipe.environment, recipe.user)
     replay = recipe.fission.recovery_context == "prompt"
     if recipe.granularity == "step":
         return StepTasks(tasks, environment, chat, reward, recipe.rollout.max_context_tokens, replay)
@@ -209,8 +215,8 @@ def without_tools(model: str) -> str:
     return f"model {model!r}: its chat template leaves out tools, so that the policy would never see what it may call"
 
 
-def _comparable_environment(name: str) -> ComparableEnvironment:
-    environment = make_environment(name)
+def _comparable_environment(name: str, user: UserSection | None) -> ComparableEnvironment:
+    environment = make_environment(name, user)
     if not isinstance(environment, ComparableEnvironment):
         raise UserError(f"environment: {name!r} cannot compare states; training needs its `matches` and `same_state`")
     return environment

@@ -2,12 +2,14 @@
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 from fission_grpo.comparison.folder import run_recipe, write_plan
 from fission_grpo.comparison.plan import Plan, load_plan
 from fission_grpo.evaluation.records import EpisodeRecord, save_records
-from fission_grpo.reports.comparison_folder import PROBE_FILE, run_path
+from fission_grpo.recipe import OtherBenchmark
+from fission_grpo.reports.comparison_folder import NOTHING_FILE, PROBE_FILE, other_file, run_path
 from fission_grpo.reports.data import EVALUATION_FILE
 from fission_grpo.training.run_folder import RunFolder
 
@@ -15,9 +17,14 @@ RECIPE = Path(__file__).parents[3] / "recipes" / "compare_small.yaml"
 RATES = {"start": 0.3, "grpo": 0.5, "fission": 0.8}
 
 
-def write_comparison_folder(out: Path, seeds: int = 3, scenarios: int = 80) -> Plan:
-    """Writes it, and returns its plan; the arms solve and recover at `RATES`."""
+OTHER = {"tau2": {"domain": "retail", "split": "base"}}
+
+
+def write_comparison_folder(out: Path, seeds: int = 3, scenarios: int = 80, others: tuple[str, ...] = ()) -> Plan:
+    """Writes it, and returns its plan; the arms solve and recover at `RATES`, in the other benchmarks too."""
     plan = load_plan([RECIPE], fast=True)
+    also = {name: OtherBenchmark.model_validate({"tasks": OTHER}) for name in others}
+    plan = replace(plan, evaluation=plan.evaluation.model_copy(update={"also": also}))
     out.mkdir(exist_ok=True)
     write_plan(out, plan, seeds, "fission compare recipes/compare_small.yaml --seeds 3 --fast")
     for seed in range(seeds):
@@ -29,7 +36,13 @@ def write_comparison_folder(out: Path, seeds: int = 3, scenarios: int = 80) -> P
             run = run_path(out, name, seed)
             records = [_episode(rng, index, rate) for index in range(scenarios)]
             save_records(records, run / EVALUATION_FILE)
+            for other in others:
+                save_records([_episode(rng, index, rate / 2) for index in range(20)], run / other_file(other))
             save_records([_continuation(rng, index, rate) for index in range(scenarios)], run / PROBE_FILE)
+    if others:
+        (out / "tasks").mkdir(exist_ok=True)
+        solved = {f"task-{index}": index < 2 for index in range(20)}
+        (out / "tasks" / NOTHING_FILE).write_text(json.dumps({others[0]: solved}))
     return plan
 
 

@@ -102,3 +102,28 @@ def test_a_method_keeps_its_colour_and_variants_of_it_get_others(out: Path) -> N
     colours = arm_colours([grpo, fission])
     assert list(arm_colours([fission]).values()) == [colours["fission"]]
     assert len(set(arm_colours([grpo, fission]).values())) == 2
+
+
+def test_other_benchmarks_have_a_table_with_what_doing_nothing_has(tmp_path: Path) -> None:
+    write_comparison_folder(tmp_path, others=("retail", "tickets"))
+    table = write_comparison(tmp_path)
+    assert table is not None
+    retail, tickets = table.others
+    assert str(retail.doing_nothing) == "0.100 (2/20)" and tickets.doing_nothing is None
+    assert list(retail.cells) == ["start", "grpo", "fission"]
+    assert retail.cells["grpo"]["solved"].ratio.denominator == 3 * 20
+    assert {(row.arm, row.metric.key, row.p) for row in retail.differences} == {
+        ("fission", key, None) for key in ("solved", "recovery_rate_task", "repeat_rate")
+    }
+    assert table.tests == 3, "what is tested, and corrected together, stays the same"
+    content = json.loads((tmp_path / "comparison.json").read_text(encoding="utf-8"))
+    assert [each["name"] for each in content["elsewhere"]] == ["retail", "tickets"]
+    text, page = ((tmp_path / name).read_text(encoding="utf-8") for name in ("comparison.md", "report.html"))
+    assert "## Elsewhere: retail" in text and "| (doing nothing) | 0.100 (2/20) |" in text
+    assert "Does it carry over" in page and "(doing nothing)" in page
+
+
+def test_a_run_is_finished_once_it_has_played_all_benchmarks(tmp_path: Path) -> None:
+    write_comparison_folder(tmp_path, others=("retail",))
+    (tmp_path / "fission-1" / "also-retail.jsonl").unlink()
+    assert list(load_comparison(tmp_path).arms[1].runs) == [0, 2]

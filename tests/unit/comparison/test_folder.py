@@ -41,17 +41,24 @@ def freeze(out: Path) -> None:
 
 
 def test_only_what_is_missing_is_done(tmp_path: Path) -> None:
-    assert still_to_do(tmp_path, trained=True) == ["train", "test", "probe"]
-    assert still_to_do(tmp_path, trained=False) == ["test", "probe"]
+    assert still_to_do(tmp_path, (), trained=True) == ["train", "test", "probe"]
+    assert still_to_do(tmp_path, (), trained=False) == ["test", "probe"]
     touch(tmp_path / "model" / "model.safetensors")
-    assert "train" in still_to_do(tmp_path, trained=True), "killed while the model was written"
+    assert "train" in still_to_do(tmp_path, (), trained=True), "killed while the model was written"
     touch(tmp_path / "model" / "training_args.bin")
     touch(tmp_path / "evaluation.partial")
-    assert still_to_do(tmp_path, trained=True) == ["test", "probe"]
+    assert still_to_do(tmp_path, (), trained=True) == ["test", "probe"]
     touch(tmp_path / "evaluation.jsonl")
-    assert still_to_do(tmp_path, trained=True) == ["probe"]
+    assert still_to_do(tmp_path, (), trained=True) == ["probe"]
     touch(tmp_path / "probe.jsonl")
-    assert still_to_do(tmp_path, trained=True) == []
+    assert still_to_do(tmp_path, (), trained=True) == []
+
+
+def test_other_benchmarks_are_played_until_all_have_been(tmp_path: Path) -> None:
+    for name in ("evaluation", "probe", "also-retail"):
+        touch(tmp_path / f"{name}.jsonl")
+    assert still_to_do(tmp_path, ("retail",), trained=False) == []
+    assert still_to_do(tmp_path, ("retail", "telecom"), trained=False) == ["also"]
 
 
 def test_the_queue_goes_seed_by_seed(plan: Plan, tmp_path: Path) -> None:

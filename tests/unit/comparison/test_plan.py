@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from fission_grpo.comparison.plan import FAST_BUDGET, Plan, load_plan
+from fission_grpo.comparison.worker import recipe_of_other
 from fission_grpo.errors import UserError
 from fission_grpo.recipe.nesting import differences, merged
 
@@ -126,3 +127,31 @@ def test_settings_are_laid_over_each_other_and_sources_replaced() -> None:
     below = {"tasks": {"train": {"generate": {"count": 3}}, "test": {"path": "a"}}, "lora": {"r": 4}}
     above = {"tasks": {"train": {"path": "b"}}, "lora": None}
     assert merged(below, above) == {"tasks": {"train": {"path": "b"}, "test": {"path": "a"}}, "lora": None}
+
+
+RETAIL = {"tasks": {"tau2": {"domain": "retail", "split": "base"}}, "max_context_tokens": 8192, "limit": 20, "samples": 4}
+
+
+def test_other_benchmarks_stand_beside_the_test_tasks(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, arms=TWO, evaluation={"tasks": 5, "also": {"retail": RETAIL}})
+    assert plan.shared["evaluation"]["also"]["retail"]["limit"] == 20
+    fast = load_plan([tmp_path / "c.yaml"], fast=True).evaluation.also["retail"]
+    assert (fast.limit, fast.samples) == (2, 1)
+    played = recipe_of_other(plan.arms[0].recipe, plan.evaluation.also["retail"], "tau2")
+    assert (played.environment, played.evaluation.samples) == ("tau2", 4)
+    assert (played.rollout.max_context_tokens, played.rollout.max_new_tokens) == (8192, 128), "the rest is the recipe's"
+
+
+def test_a_comparison_without_others_is_what_it_was(tmp_path: Path) -> None:
+    """A folder that was made before there were any can still be taken up."""
+    assert "also" not in plan_of(tmp_path, arms=TWO).shared["evaluation"]
+
+
+def test_mistakes_in_other_benchmarks_are_one_sentence(tmp_path: Path) -> None:
+    def sentence(name: str, other: dict[str, Any]) -> str:
+        return refusal(write(tmp_path / "c.yaml", {"arms": TWO, "evaluation": {"also": {name: other}}}))
+
+    assert "'a/b'" in sentence("a/b", RETAIL)
+    assert "`evaluation.also.retail.limi`" in sentence("retail", {**RETAIL, "limi": 3})
+    assert "did you mean `evaluation.also.retail.limit`?" in sentence("retail", {**RETAIL, "limi": 3})
+    assert "`evaluation.also.retail.tasks` is missing" in sentence("retail", {"limit": 3})

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted import UNLOCK, CharacterChat, Doors, ScriptedPolicy, calling, careful, door_task, enter, stubborn
 
-from fission_grpo.rollout.driver import EpisodeLimits, EpisodeStart, play_episodes
+from fission_grpo.errors import InfrastructureError
+from fission_grpo.rollout.driver import EpisodeLimits, EpisodeStart, play_episodes, stream_episodes
 from fission_grpo.rollout.episode import NOT_EXECUTED
 from fission_grpo.rollout.policy import Sampling
 from fission_grpo.rollout.usage import Usage, usage_of
@@ -183,3 +184,36 @@ def test_nothing_a_policy_emits_raises(texts: list[str], stop_at_error: bool, an
 
 def test_no_episodes() -> None:
     assert play(ScriptedPolicy(careful)) == []
+
+
+@given(st.integers(1, 5))
+def test_a_stream_plays_every_episode_as_alone(at_once: int) -> None:
+    tasks = [door_task(index, ["red", "blue", "green"][: 1 + index % 3]) for index in range(5)]
+    policy = ScriptedPolicy(careful)
+    streamed = dict(stream_episodes(tasks, lambda task: Doors(), policy, CharacterChat(), LIMITS, SAMPLING, at_once=at_once))
+    assert [streamed[place] for place in range(5)] == [play(ScriptedPolicy(careful), task)[0] for task in tasks]
+
+
+def test_an_episode_that_ends_makes_room_for_the_next() -> None:
+    """One door takes 5 messages, three doors more: the third starts while the second is still under way."""
+    tasks = [door_task(0, ["red"]), door_task(1, ["red", "blue", "green"]), door_task(2, ["red"])]
+    policy = ScriptedPolicy(careful)
+    places = [
+        place for place, _ in stream_episodes(tasks, lambda _: Doors(), policy, CharacterChat(), LIMITS, SAMPLING, at_once=2)
+    ]
+    assert places[0] == 0 and set(places) == {0, 1, 2}
+    alone = sum(len(play(ScriptedPolicy(careful), task)[0].steps) for task in tasks)
+    assert len(policy.prompts) == alone and len(policy.samplings) < alone
+
+
+def test_episodes_that_fail_at_once_are_told_with_the_reason() -> None:
+    def broken(_: Task) -> Doors:
+        raise InfrastructureError("no doors today")
+
+    found = dict(
+        stream_episodes(
+            [door_task(0), door_task(1)], broken, ScriptedPolicy(careful), CharacterChat(), LIMITS, SAMPLING, at_once=1
+        )
+    )
+    assert {trajectory.fault for trajectory in found.values()} == {"no doors today"}
+    assert len(found) == 2

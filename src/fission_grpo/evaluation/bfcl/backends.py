@@ -4,11 +4,9 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from fission_grpo.errors import InfrastructureError
-from fission_grpo.evaluation.bfcl.handlers import Completion, Request
+from fission_grpo.evaluation.asking import Completion, ContextExceeded, Decoding, Outcome, Request
 from fission_grpo.rollout.driver import PrefixReuser
 from fission_grpo.rollout.policy import Policy, Sampling
 from fission_grpo.types import Completion as Sampled
@@ -16,31 +14,6 @@ from fission_grpo.types import StopReason
 
 RESERVED_TOKENS = 2
 """bfcl-eval leaves so many tokens of the context unused."""
-
-
-@dataclass(frozen=True)
-class ContextExceeded:
-    """The prompt does not fit the model: the entry ends and counts as wrong, as officially; counted, and never cut."""
-
-    detail: str
-
-
-Outcome = Completion | ContextExceeded | InfrastructureError
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How messages are sampled.
-
-    Attributes:
-        temperature: bfcl-eval's own default is 0.001. Recovery is better seen at 1 (docs/method.md, section 7).
-        max_new_tokens: limit of one message; bfcl-eval's is 4,096, or what the context has left.
-        seed: of everything that is drawn here; endpoints are given it, and may ignore it.
-    """
-
-    temperature: float = 0.001
-    max_new_tokens: int = 4096
-    seed: int = 0
 
 
 class Backend(Protocol):

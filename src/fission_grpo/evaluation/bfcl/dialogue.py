@@ -10,9 +10,10 @@ from typing import Any
 from fission_grpo.environments.bfcl import BFCLEnvironment
 from fission_grpo.environments.bfcl.call_text import instance_prefix
 from fission_grpo.environments.bfcl.package import package_module
+from fission_grpo.evaluation.asking import Completion, Request
 from fission_grpo.evaluation.bfcl.decoding import DecodeError, is_empty
 from fission_grpo.evaluation.bfcl.entries import Entry
-from fission_grpo.evaluation.bfcl.handlers import Completion, Handler, Reply, Request
+from fission_grpo.evaluation.bfcl.handlers import Handler, Reply
 from fission_grpo.types import Message
 
 Log = dict[str, Any]

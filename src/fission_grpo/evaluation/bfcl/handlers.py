@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 from fission_grpo.environments.bfcl.package import package_module
 from fission_grpo.environments.bfcl.tools import as_tool
+from fission_grpo.evaluation.asking import Completion, Request
 from fission_grpo.evaluation.bfcl.decoding import (
     decode_function_calls,
     decode_python_calls,
@@ -24,32 +25,6 @@ from fission_grpo.types import Message, Tool
 
 Function = Mapping[str, Any]
 """A function document as bfcl-eval hands it to its handlers."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a backend is asked: a prompt as text, or messages and tools for an endpoint that has a chat interface."""
-
-    prompt: str = ""
-    messages: tuple[Message, ...] = ()
-    tools: tuple[Tool, ...] = ()
-
-
-@dataclass(frozen=True)
-class Completion:
-    """What a backend answers.
-
-    Attributes:
-        text: the message; of a chat endpoint its content.
-        tool_calls: of a chat endpoint, as its interface has them.
-        seconds: how long the request took.
-    """
-
-    text: str
-    tool_calls: tuple[Mapping[str, Any], ...] = ()
-    input_tokens: int = 0
-    output_tokens: int = 0
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

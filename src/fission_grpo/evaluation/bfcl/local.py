@@ -1,26 +1,20 @@
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# torch and transformers ship no complete types.
 """A model in this process: which handler fits it, and a backend on transformers. torch is imported when one is made."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from jinja2 import TemplateError
 
 from fission_grpo.errors import UserError
-from fission_grpo.evaluation.bfcl.backends import RESERVED_TOKENS, Backend, Decoding, PolicyBackend
-from fission_grpo.evaluation.bfcl.handlers import Completion, Handler, Prompting, QwenFunctionCalling, Template, ToolCalls
+from fission_grpo.evaluation.asking import Completion, Decoding
+from fission_grpo.evaluation.bfcl.backends import RESERVED_TOKENS, Backend, PolicyBackend
+from fission_grpo.evaluation.bfcl.handlers import Handler, Prompting, QwenFunctionCalling, Template, ToolCalls
 from fission_grpo.evaluation.bfcl.prompts import function_calling_prompt
-from fission_grpo.rollout.devices import usable_device
+from fission_grpo.evaluation.local_model import load_local
 from fission_grpo.types import Message, Tool
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
 FORMATS = ("auto", "qwen-fc", "prompting", "template", "tool-calls")
-PREFIX_BYTES = 4 << 30
-"""Keys and values of the dialogues under way: their prompts have thousands of tokens, and grow at their end only."""
 _PROBE_MESSAGES: Sequence[Message] = ({"role": "user", "content": "Where am I?"},)
 _PROBE_FUNCTIONS: Sequence[Mapping[str, Any]] = (
     {"name": "pwd", "description": "Says where.", "parameters": {"type": "dict", "properties": {}, "required": []}},
@@ -107,37 +101,14 @@ def load_transformers(model: str, capacity: int, device: str | None, dtype: str)
     Raises:
         UserError: no such model or device, or the model has no chat template.
     """
-    from transformers.utils.logging import disable_progress_bar
-
-    from fission_grpo.chat.template import ChatFormat
-    from fission_grpo.rollout.loading import load_policy_model
-    from fission_grpo.rollout.transformers_policy import TransformersPolicy
-
-    disable_progress_bar()  # the terminal is our own display's
-    place = usable_device(device, "--device")
-    loaded, tokenizer = load_policy_model(model, dtype)
-    loaded.to(cast(Any, place))
-    chat, context = ChatFormat(tokenizer), context_of(loaded, tokenizer)
+    loaded = load_local(model, device, dtype)
+    context = loaded.context_tokens
 
     def make_backend(decoding: Decoding) -> Backend:
-        policy = TransformersPolicy(
-            loaded,
-            cast(int, tokenizer.pad_token_id),
-            chat.end_ids,
-            batch_size=capacity,
-            seed=decoding.seed,
-            prefix_bytes=PREFIX_BYTES,
-            context_tokens=context - RESERVED_TOKENS,
-        )
-        return PolicyBackend(policy, tokenizer, context, decoding, capacity)
+        policy = loaded.policy(capacity, context - RESERVED_TOKENS, decoding.seed)
+        return PolicyBackend(policy, loaded.tokenizer, context, decoding, capacity)
 
-    return LocalModel(tokenizer, make_backend)
-
-
-def context_of(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
-    """How many tokens a model reads and writes together."""
-    stated = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    return int(stated or tokenizer.model_max_length)
+    return LocalModel(loaded.tokenizer, make_backend)
 
 
 def _detected(template: TokenizerTemplate) -> str:

@@ -1,14 +1,14 @@
 """What the command line asks for, checked before a model is loaded, and made into a run."""
 
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from fission_grpo.errors import UserError
-from fission_grpo.evaluation.bfcl.backends import Backend, Decoding
+from fission_grpo.evaluation.asking import Decoding
+from fission_grpo.evaluation.bfcl.backends import Backend
 from fission_grpo.evaluation.bfcl.entries import choose_entries
 from fission_grpo.evaluation.bfcl.handlers import Handler
 from fission_grpo.evaluation.bfcl.local import FORMATS, check_local_format, choose_endpoint_handler, choose_handler
@@ -92,17 +92,14 @@ def plan(options: Options) -> Run:
 
 
 def _endpoint(options: Options) -> tuple[Handler, Callable[[Decoding], Backend]]:
-    from fission_grpo.evaluation.bfcl.endpoint import EndpointBackend, EndpointSettings
+    from fission_grpo.evaluation.bfcl.endpoint import EndpointBackend
+    from fission_grpo.evaluation.endpoint import EndpointSettings
 
     settings = EndpointSettings(str(options.base_url), options.model, options.concurrency, options.timeout, options.retries)
     return choose_endpoint_handler(options.format, options.model), lambda decoding: EndpointBackend(settings, decoding)
 
 
 def _local(options: Options) -> tuple[Handler, Callable[[Decoding], Backend]]:
-    from fission_grpo.rollout.cpu import configure_cpu
-
-    if "torch" not in sys.modules:  # too late then, in a notebook for one
-        configure_cpu()
     if options.backend == "vllm":
         from fission_grpo.evaluation.bfcl.vllm_engine import load_vllm
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from fission_grpo.errors import InfrastructureError
-from fission_grpo.evaluation.bfcl.backends import Backend, ContextExceeded, Outcome
+from fission_grpo.evaluation.asking import ContextExceeded, Outcome
+from fission_grpo.evaluation.bfcl.backends import Backend
 from fission_grpo.evaluation.bfcl.dialogue import Dialogue
 from fission_grpo.evaluation.bfcl.entries import Entry
 from fission_grpo.evaluation.bfcl.handlers import Handler

@@ -5,7 +5,6 @@ finished: a killed run loses only the entries that it was playing.
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 from fission_grpo.environments.bfcl import CATEGORIES
 from fission_grpo.environments.bfcl.official import Category
 from fission_grpo.errors import UserError
+from fission_grpo.json_lines import append_json_line, cut_last_line
 
 GROUP = "multi_turn"
 VERSION = "BFCL_v4"
@@ -39,12 +39,7 @@ class ResultFolder:
         return {line["id"] for category in CATEGORIES for line in _lines(self.file(category), mend=True)}
 
     def append(self, category: Category, line: Mapping[str, Any]) -> None:
-        path = self.file(category)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_json_line(self.file(category), line)
 
     def sort(self) -> None:
         """Puts the lines into the benchmark's order, as bfcl-eval leaves its files."""
@@ -88,7 +83,7 @@ def _lines(path: Path, mend: bool = False) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     if mend:
-        _cut_last_line(path)
+        cut_last_line(path)
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -101,14 +96,6 @@ def _lines(path: Path, mend: bool = False) -> list[dict[str, Any]]:
     if twice:
         raise UserError(f"result file {path}: entry {twice[0]} stands there more than once; remove all but one of its lines")
     return lines
-
-
-def _cut_last_line(path: Path) -> None:
-    """Removes what stands behind the last line break."""
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
 
 
 def _line(text: str, where: str) -> dict[str, Any]:

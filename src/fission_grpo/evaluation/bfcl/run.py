@@ -6,12 +6,13 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from fission_grpo.errors import UserError
-from fission_grpo.evaluation.bfcl.backends import Backend, Decoding
+from fission_grpo.evaluation.asking import Decoding
+from fission_grpo.evaluation.bfcl.backends import Backend
 from fission_grpo.evaluation.bfcl.checking import Job, judge_all
 from fission_grpo.evaluation.bfcl.dialogue import INFERENCE_ERROR
 from fission_grpo.evaluation.bfcl.entries import Entry
@@ -21,10 +22,9 @@ from fission_grpo.evaluation.bfcl.replay import Turns, decode_turns
 from fission_grpo.evaluation.bfcl.results import ResultFolder, find_result_folders
 from fission_grpo.evaluation.bfcl.summary import ModelSummary
 from fission_grpo.evaluation.metrics import Ratio
+from fission_grpo.evaluation.out_folder import SETTINGS_FILE, read_settings
 from fission_grpo.evaluation.records import save_records
 
-SETTINGS_FILE = "settings.json"
-FAILURES_FILE = "failures.json"
 RECORDS_FILE = "records.jsonl"
 SCORES_FILE = "scores.json"
 
@@ -61,38 +61,6 @@ class Run:
 
     def folder(self, sample: int) -> ResultFolder:
         return ResultFolder(self.out / f"sample-{sample}" / self.handler.official_name.replace("/", "_"))
-
-
-def open_folder(run: Run) -> None:
-    """Makes the folder, or takes up one that was made with the same settings.
-
-    Raises:
-        UserError: it was made with others, or for something else.
-    """
-    path = run.out / SETTINGS_FILE
-    if run.out.exists() and not path.is_file() and (not run.out.is_dir() or any(run.out.iterdir())):
-        raise UserError(f"--out {run.out}: it holds something else (no {SETTINGS_FILE}); give a new folder")
-    if path.is_file():
-        earlier = _earlier_settings(path)
-        for name in (field.name for field in fields(Settings)):
-            if earlier.get(name) != getattr(run.settings, name):
-                raise UserError(
-                    f"--out {run.out}: its results were made with {name} {earlier.get(name)!r}, not "
-                    f"{getattr(run.settings, name)!r}; give another folder, or the same setting"
-                )
-        return
-    run.out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asdict(run.settings), indent=1) + "\n", encoding="utf-8")
-
-
-def _earlier_settings(path: Path) -> dict[str, Any]:
-    try:
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not whole ({error}); give another folder") from error
-    if not isinstance(earlier, dict):
-        raise UserError(f"{path}: found {type(earlier).__name__}; expected the settings of a run as an object")
-    return cast(dict[str, Any], earlier)
 
 
 def play_all(run: Run, on_progress: OnProgress) -> dict[str, str]:
@@ -138,14 +106,6 @@ def summarise_run(run: Run, on_progress: OnProgress) -> ModelSummary:
     return summary
 
 
-def save_failures(run: Run, failures: dict[str, str]) -> None:
-    """Writes what the infrastructure failed at this time; without failures there is no such file."""
-    path = run.out / FAILURES_FILE
-    path.unlink(missing_ok=True)
-    if failures:
-        path.write_text(json.dumps(failures, indent=1) + "\n", encoding="utf-8")
-
-
 def summarise_results(root: Path, on_progress: OnProgress) -> list[ModelSummary]:
     """Judges the results of every model below a folder, whoever made them, from the calls in their inference logs.
 
@@ -176,7 +136,7 @@ def _by_model(folders: Sequence[ResultFolder]) -> dict[tuple[str, Path], list[Re
     for folder in folders:
         out = folder.path.parents[1]
         ours = folder.path.parent.name.startswith("sample-") and (out / SETTINGS_FILE).is_file()
-        key = (str(_earlier_settings(out / SETTINGS_FILE)["model"]), out) if ours else (folder.model, folder.path)
+        key = (str(read_settings(out)["model"]), out) if ours else (folder.model, folder.path)
         groups.setdefault(key, []).append(folder)
     return groups
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fission_grpo.errors import InfrastructureError, UserError
-from fission_grpo.evaluation.bfcl.backends import BatchBackend, Decoding, Outcome
-from fission_grpo.evaluation.bfcl.handlers import Completion
+from fission_grpo.evaluation.asking import Completion, Decoding, Outcome
+from fission_grpo.evaluation.bfcl.backends import BatchBackend
 from fission_grpo.evaluation.bfcl.local import LocalModel
 
 

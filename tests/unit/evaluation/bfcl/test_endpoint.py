@@ -17,9 +17,10 @@ from faulty_endpoint import (
 )
 
 from fission_grpo.errors import InfrastructureError, UserError
-from fission_grpo.evaluation.bfcl.backends import ContextExceeded, Decoding, Outcome
-from fission_grpo.evaluation.bfcl.endpoint import EndpointBackend, EndpointSettings
-from fission_grpo.evaluation.bfcl.handlers import Completion, Request, ToolCalls
+from fission_grpo.evaluation.asking import Completion, ContextExceeded, Decoding, Outcome, Request
+from fission_grpo.evaluation.bfcl.endpoint import EndpointBackend
+from fission_grpo.evaluation.bfcl.handlers import ToolCalls
+from fission_grpo.evaluation.endpoint import EndpointSettings
 
 TEXT = Request(prompt="p")
 CHAT = Request(messages=({"role": "user", "content": "u"},))

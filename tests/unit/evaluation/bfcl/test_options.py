@@ -1,6 +1,6 @@
 """What is said before a model is loaded, and which format fits which model."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from fission_grpo.errors import UserError
 from fission_grpo.evaluation.bfcl.entries import choose_entries, task_of
 from fission_grpo.evaluation.bfcl.local import choose_endpoint_handler, choose_handler
 from fission_grpo.evaluation.bfcl.options import Options, check_options, plan
-from fission_grpo.evaluation.bfcl.run import Run, open_folder
+from fission_grpo.evaluation.bfcl.run import Run
+from fission_grpo.evaluation.out_folder import open_folder
 
 GOOD = Options(
     model="bundled",
@@ -74,9 +75,13 @@ def planned(**changes: Any) -> Run:
     return plan(replace(ENDPOINT, **changes))
 
 
+def opened(run: Run) -> None:
+    open_folder(run.out, asdict(run.settings))
+
+
 def test_a_folder_is_only_continued_with_the_same_settings(tmp_path: Path) -> None:
-    open_folder(planned(out=tmp_path))
-    open_folder(planned(out=tmp_path, limit=3, concurrency=7))  # what may differ
+    opened(planned(out=tmp_path))
+    opened(planned(out=tmp_path, limit=3, concurrency=7))  # what may differ
     for changes, sentence in (
         ({"temperature": 1.0}, r"made with temperature 0\.001, not 1\.0; give another folder, or the same setting"),
         ({"model": "other"}, r"made with model 'gpt-4o', not 'other'"),
@@ -84,21 +89,21 @@ def test_a_folder_is_only_continued_with_the_same_settings(tmp_path: Path) -> No
         ({"format": "prompting"}, r"made with format 'tool-calls', not 'prompting'"),
     ):
         with pytest.raises(UserError, match=sentence):
-            open_folder(planned(out=tmp_path, **changes))
+            opened(planned(out=tmp_path, **changes))
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text("")
     for out in (tmp_path, tmp_path / "train.jsonl"):
         with pytest.raises(UserError, match="it holds something else"):
-            open_folder(planned(out=out))
+            opened(planned(out=out))
 
 
 @pytest.mark.parametrize(("text", "sentence"), [('{"model": "gp', "not whole"), ("[]", "found list"), ("", "not whole")])
 def test_settings_that_are_none(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "settings.json").write_text(text)
     with pytest.raises(UserError, match=rf"settings\.json: {sentence}"):
-        open_folder(planned(out=tmp_path))
+        opened(planned(out=tmp_path))
 
 
 def test_folders_are_named_after_their_model() -> None:

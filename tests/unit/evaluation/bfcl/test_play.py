@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from fission_grpo.errors import InfrastructureError
-from fission_grpo.evaluation.bfcl.backends import ContextExceeded, Outcome
+from fission_grpo.evaluation.asking import Completion, ContextExceeded, Outcome, Request
 from fission_grpo.evaluation.bfcl.dialogue import Dialogue
 from fission_grpo.evaluation.bfcl.entries import Entry, choose_entries, load_entries
-from fission_grpo.evaluation.bfcl.handlers import Completion, QwenFunctionCalling, Request, ToolCalls
+from fission_grpo.evaluation.bfcl.handlers import QwenFunctionCalling, ToolCalls
 from fission_grpo.evaluation.bfcl.play import NOT_TRIED, PATIENCE, play
 from fission_grpo.evaluation.bfcl.results import ResultFolder
 
