@@ -26,7 +26,7 @@ class PrefixSharingGRPOTrainer(GRPOTrainer):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._sharing = PrefixSharing(self.accelerator.unwrap_model, _ruled_out(self.args))
+        self._sharing = PrefixSharing(self.accelerator.unwrap_model, _ruled_out(cast(GRPOConfig, self.args)))
         self._scored: Tensor | None = None  # of the rows whose loss is being computed, the tokens that it needs
 
     @property
