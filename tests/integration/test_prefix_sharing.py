@@ -2,7 +2,9 @@
 # The update is compared with the private method that it replaces.
 """The packed update against TRL's padded one: log-probabilities, entropies and gradients, on models of transformers."""
 
+import gc
 import logging
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from fission_grpo.rollout.loading import load_policy_model
 from fission_grpo.training.batches import regrouped
+from fission_grpo.training.prefix_sharing.attention import TreeAttention
 from fission_grpo.training.prefix_sharing.model import IMPLEMENTATION
 from fission_grpo.training.prefix_sharing.trainer import PrefixSharingGRPOTrainer
 
@@ -245,6 +248,27 @@ def test_nothing_of_it_is_saved_with_the_model(tmp_path: Path):
     trainer.save_model(str(tmp_path / "saved"))
     assert IMPLEMENTATION not in (tmp_path / "saved" / "config.json").read_text(encoding="utf-8")
     assert LlamaForCausalLM.from_pretrained(tmp_path / "saved").config._attn_implementation == "sdpa"
+
+
+def test_a_packed_pass_leaves_nothing_behind(trainers: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
+    """What a pass made is freed with its graph, in runs of thousands of updates."""
+    made: list[weakref.ref[TreeAttention]] = []
+    initialise = TreeAttention.__init__
+
+    def noted(self: TreeAttention, *arguments: Any) -> None:
+        initialise(self, *arguments)
+        made.append(weakref.ref(self))
+
+    monkeypatch.setattr(TreeAttention, "__init__", noted)
+    ids = torch.arange(240).view(4, 60) % 50 + 1
+    ids[:, :40] = ids[0, :40]
+    batch = ids, torch.ones_like(ids), 15
+    score = PrefixSharingGRPOTrainer._get_per_token_logps_and_entropies
+    for _ in range(3):
+        scores_and_gradients(score, trainers["bundled"], batch)
+    gc.collect()
+    assert len(made) >= 3
+    assert all(each() is None for each in made)
 
 
 def test_slices_hold_whole_groups_and_every_row_once():

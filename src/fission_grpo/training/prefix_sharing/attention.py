@@ -44,7 +44,8 @@ class TreeAttention:
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
         """Attention of (1, Hq, T, D) queries to (1, Hkv, T, D) keys and values; (1, Hq, T, D)."""
-        self.layers.append((query.to("meta"), key.to("meta")))
+        # Detached: the graph holds this object for its backward pass, so one that held the graph would never be freed.
+        self.layers.append((query.detach().to("meta"), key.detach().to("meta")))
         scale = scale if scale is not None else 1 / math.sqrt(query.shape[-1])
         if self.device.type == "cpu":
             return _FlashByNode.apply(query, key, value, self, scale)
