@@ -9,6 +9,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from fission_grpo.failures import CHECKED_KINDS
 
 MetricSink = Callable[[dict[str, Any]], None]
+KEPT_LOGS = 100
+"""TRL's own logs that stay in memory, and in every checkpoint: without a bound both grow with each update."""
 
 
 def step_metrics(logs: Mapping[str, Any], step: int, seconds: float) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def step_metrics(logs: Mapping[str, Any], step: int, seconds: float) -> dict[str
 
 
 class MetricsCallback(TrainerCallback):
-    """Hands every update's metrics to the sinks: the run folder's log, the progress display.
+    """Hands every update's metrics to the sinks: the run folder's log, the progress display. Cuts TRL's own history of them.
 
     Args:
         take_counts: what the update met and could not use (`StepTasks.take_counts`).
@@ -70,6 +72,7 @@ class MetricsCallback(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **_: Any,
     ) -> None:
+        del state.log_history[:-KEPT_LOGS]
         if (
             not state.is_world_process_zero
             or logs is None
