@@ -169,7 +169,50 @@ def test_they_end_with_a_trainer_that_is_killed_in_a_call():
     assert not left
 
 
-NO_NAME: Any = lambda *_: True  # noqa: E731
+NO_NAME: Any = lambda: True  # noqa: E731
+
+
+PLUGIN = {
+    "notes.py": """
+from fission_grpo import FunctionEnvironment
+
+
+def rename_note(state: dict, old: str, new: str) -> None:
+    state[new] = state.pop(old)
+
+
+def notes_of(task):
+    return dict(task.config["notes"])
+
+
+def environment() -> FunctionEnvironment:
+    return FunctionEnvironment([rename_note], state=notes_of, isolated=True)
+""",
+    "notes-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: notes\nVersion: 1\n",
+    "notes-1.dist-info/entry_points.txt": "[fission_grpo.environments]\nnotes = notes:environment\n",
+}
+PLAYS = """
+from fission_grpo.environments.registry import make_environment
+from fission_grpo.tasks.task import Task, Turn
+from fission_grpo.types import ToolCall
+environment = make_environment("notes")
+call = ToolCall("rename_note", {"old": "a", "new": "b"})
+environment.reset(Task("t", "t", (Turn(({"role": "user", "content": "Go on."},), ((call,),)),), config={"notes": {"a": ""}}))
+environment.call(call)
+environment.next_user_turn()
+print(environment.verdict().solved, type(environment._runner).__name__)
+"""
+
+
+def test_a_recipe_finds_it_by_its_entry_point(tmp_path: Path):
+    for name, text in PLUGIN.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    said = subprocess.run(
+        [sys.executable, "-c", PLAYS], env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split() == ["True", "IsolatedRunner"]
 
 
 def nested() -> Any:
@@ -203,7 +246,8 @@ def orphan() -> Any:
 )
 def test_what_another_process_cannot_have_is_the_users_error(options: dict[str, Any], words: str):
     with pytest.raises(UserError, match=words):
-        FunctionEnvironment(**{"functions": [scales.total], "isolated": True, **options})
+        arguments: dict[str, Any] = {"functions": [scales.total], "isolated": True}
+        FunctionEnvironment(**arguments | options)
 
 
 def test_limits_are_above_zero():
