@@ -38,14 +38,29 @@ def train(
     _train(resolved, folder, resume=False)
 
 
-def resume(run: Annotated[Path, typer.Argument(help="The run folder.")]) -> None:
-    """Continue a run from its newest whole checkpoint."""
+def resume(
+    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    trust_checkpoint: Annotated[
+        bool,
+        typer.Option("--trust-checkpoint", help="Read a checkpoint of another machine or user: it can run any code here."),
+    ] = False,
+) -> None:
+    """Continue a run from its newest whole checkpoint.
+
+    Example: fission resume runs/bfcl_quick
+    """
     from fission_grpo.errors import UserError
     from fission_grpo.recipe import load_recipe
 
     if not (run / "recipe.yaml").is_file():
         raise UserError(f"run {run}: no run folder, it has no recipe.yaml; `fission train RECIPE --run {run}` starts a run")
-    _train(load_recipe(run / "recipe.yaml"), run, resume=True)
+    recipe = load_recipe(run / "recipe.yaml")
+    if trust_checkpoint:
+        from fission_grpo.training.checkpoint import newest_complete, trust
+
+        if (newest := newest_complete(run)) is not None:
+            trust(newest)
+    _train(recipe, run, resume=True)
 
 
 def _dry_run(recipe: "Recipe") -> None:

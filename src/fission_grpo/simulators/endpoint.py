@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fission_grpo.credentials import API_KEY, address_fault
 from fission_grpo.errors import InfrastructureError, UserError
 from fission_grpo.simulators.answer import feedback_of
 from fission_grpo.simulators.background import run_in_thread
 from fission_grpo.simulators.cache import ReplyCache, request_key
-from fission_grpo.simulators.chat_endpoint import API_KEY, UNASKED, ChatEndpoint, Loss, Lost, Reply
+from fission_grpo.simulators.chat_endpoint import UNASKED, ChatEndpoint, Loss, Lost, Reply
 from fission_grpo.simulators.fixed import fixed_feedback
 from fission_grpo.simulators.prompt import INSTRUCTION, diagnosis_prompt
 from fission_grpo.types import Failure, FailureKind, Feedback, Message, ToolCall, ToolResult
@@ -57,7 +58,7 @@ class EndpointOptions:
         instruction: the system message; empty for a model that was trained for the task and needs none.
 
     Raises:
-        UserError: a number is out of its range.
+        UserError: a number is out of its range, or the address holds a secret.
     """
 
     base_url: str
@@ -71,6 +72,8 @@ class EndpointOptions:
     instruction: str = INSTRUCTION
 
     def __post_init__(self) -> None:
+        if fault := address_fault(self.base_url):
+            raise UserError(f"endpoint simulator: base_url {fault}")
         for name in ("concurrency", "timeout", "max_new_tokens"):
             if not getattr(self, name) > 0:
                 raise UserError(f"endpoint simulator: {name} is {getattr(self, name)}; it must be above 0")

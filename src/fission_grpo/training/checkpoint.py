@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fission_grpo.errors import UserError
+from fission_grpo.training.signing import SIGNATURE, check_signature, sign
 
 COMPLETE = "COMPLETE"
 STATE = "fission_state.pkl"
@@ -22,7 +23,8 @@ _LOW_DISK = 64 * 1024 * 1024
 
 
 def seal(folder: Path) -> None:
-    """Declares a checkpoint whole: every file synced, then `COMPLETE` with their hashes."""
+    """Declares a checkpoint whole: every file synced, then `COMPLETE` with their hashes, which `SIGNATURE` signs."""
+    (folder / SIGNATURE).unlink(missing_ok=True)  # of a save that was cut short
     hashes: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != COMPLETE:
@@ -31,6 +33,7 @@ def seal(folder: Path) -> None:
     draft = folder / f".{COMPLETE}"
     draft.write_text(json.dumps(hashes, indent=1), encoding="utf-8")
     _sync(draft)
+    _sync(sign(folder, draft.read_bytes()))
     draft.rename(folder / COMPLETE)
     _sync(folder)
 
@@ -62,9 +65,21 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """Reads what `save_state` wrote. A pickle, like torch's own optimizer state: load only checkpoints that you trust."""
-    with (folder / STATE).open("rb") as file:
-        return pickle.load(file)
+    """Reads what `save_state` wrote, once it is known who wrote it.
+
+    Raises:
+        UserError: the checkpoint is not signed by this user, or was changed since.
+    """
+    listed, state = (folder / COMPLETE).read_bytes(), (folder / STATE).read_bytes()
+    check_signature(folder, listed)
+    if json.loads(listed)[STATE] != hashlib.sha256(state).hexdigest():
+        raise UserError(f"checkpoint {folder}: {STATE} was changed after it was saved; resume from another checkpoint")
+    return pickle.loads(state)
+
+
+def trust(folder: Path) -> None:
+    """Signs a checkpoint that somebody else wrote, or this user on another machine."""
+    sign(folder, (folder / COMPLETE).read_bytes())
 
 
 @contextmanager
