@@ -2,8 +2,8 @@
 
     python benchmarks/reliability/kills.py --random 8 --out benchmarks/results/reliability_kills.md
 
-An uninterrupted run of each kind is made by `fission train` in a plain process. Others are killed: inside a function, by
-wrapping it from outside, or at a random time. Then `fission resume` ends them. Weights, optimizer, random states, pool,
+An uninterrupted run of each kind is made by `fission train`. Others are killed: inside a function, by wrapping it from outside,
+or at a random time. Then `fission resume` ends them. Weights, optimizer, random states, pool,
 selection, escalation, queue, logs and evaluations must be the same to the last bit, clock times aside; the newest checkpoint
 that was ever whole must be there after each kill; and no endpoint may be asked again for what it has answered.
 """
@@ -23,11 +23,12 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from killing.differences import differences
 from killing.endpoint import Endpoint, answering
 from killing.kinds import ENDPOINT, EPISODE, LOCAL, STEP, Kind
 from killing.places import CHOSEN, at_random_times
 from killing.points import Point
-from killing.processes import RunFailed, run_plainly
+from killing.processes import RunFailed, run_plainly, run_warm
 from killing.trials import Death, Outcome, Trial, undergo
 
 KINDS = (STEP, EPISODE, ENDPOINT, LOCAL)
@@ -44,17 +45,17 @@ class Bench:
     def whole(self, kind: Kind) -> Path:
         return self.folder / f"whole-{kind.name}"
 
-    def make_whole(self, kind: Kind) -> None:
-        """The uninterrupted run."""
-        run_plainly(kind.train(self.whole(kind), self.endpoint), self.whole(kind))
-
-    def seconds_of(self, kind: Kind) -> float:
-        """How long a run of a kind takes that is forked and not killed, which must equal the whole one too."""
+    def make_whole(self, kind: Kind) -> float:
+        """The uninterrupted run; returns how many seconds it took."""
         started = time.monotonic()
-        outcome = self.undergo(Trial("not at all", kind, []), f"unkilled-{kind.name}")
-        if outcome.differences:
-            raise RunFailed(f"two runs of the kind {kind.name} differ without a kill: {outcome.differences}")
+        run_warm(kind.train(self.whole(kind), self.endpoint), self.whole(kind))
         return time.monotonic() - started
+
+    def compare_plain(self, kind: Kind) -> Outcome:
+        """What a plain process makes of a kind, beside the forks that everything else is."""
+        run = self.folder / f"plain-{kind.name}"
+        run_plainly(kind.train(run, self.endpoint), run)
+        return Outcome(Trial("not at all, in a plain process", kind, ()), [], differences(run, self.whole(kind)))
 
     def undergo(self, trial: Trial, name: str) -> Outcome:
         run = self.folder / name
@@ -66,10 +67,10 @@ class Bench:
             shutil.rmtree(run)
         return outcome
 
-    def all_of(self, trials: Sequence[Trial], advance: Callable[[], None]) -> list[Outcome]:
+    def all_of(self, trials: Sequence[Trial], done: Callable[[Outcome], None]) -> list[Outcome]:
         def one(place: int) -> Outcome:
             outcome = self.undergo(trials[place], f"run-{place}")
-            advance()
+            done(outcome)
             return outcome
 
         with ThreadPoolExecutor(self.jobs) as pool:
@@ -92,8 +93,8 @@ def report(outcomes: Sequence[Outcome], command: str, seconds: float) -> str:
         "",
         "Kinds: `step`, 6 updates, saved after each, two checkpoints kept; `episode`, 6 updates in whole episodes, saved "
         "after each second one; `endpoint`, as `step` with a chat endpoint as simulator, selection, escalation, alignment "
-        "measured at each second checkpoint, and an evaluation of 2 tasks; `local`, 4 updates, likewise with a language model "
-        "in the same process. Each goes through its 4 tasks more than once.",
+        "measured at each second checkpoint, and an evaluation of 2 tasks; `local`, 4 updates, likewise with a language "
+        "model in the same process. Each goes through its 4 tasks more than once.",
         "",
         "Logged: updates that stood in `metrics.jsonl` at each kill. Kept: updates in the newest checkpoint that was whole "
         "then. What lies between was lost and done again, and so was the update under way.",
@@ -123,21 +124,30 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)  # that a checkpoint is not whole is what is looked for
     started = time.monotonic()
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        answering() as endpoint,
-        Progress(TextColumn("{task.description}"), *columns) as progress,
-    ):
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with tempfile.TemporaryDirectory() as folder, answering() as endpoint, Progress(*columns) as progress:
         bench = Bench(arguments.keep or Path(folder), endpoint, arguments.jobs)
         bench.folder.mkdir(parents=True, exist_ok=True)
+        bar = progress.add_task("whole runs", total=len(KINDS) + 1)
+
+        def done(outcome: Outcome) -> None:
+            progress.advance(bar)
+            if outcome.differences:
+                progress.console.print(f"{outcome.trial.name}: {outcome.differences}", markup=False, highlight=False)
+
         trials = [trial for trial in CHOSEN if arguments.only in trial.name]
-        bar = progress.add_task("whole runs", total=None)
         for kind in KINDS:
-            bench.make_whole(kind)
-            trials += at_random_times(kind, arguments.random, bench.seconds_of(kind))
-        progress.update(bar, description="killed runs", total=len(trials))
-        outcomes = bench.all_of(trials, lambda: progress.advance(bar))
+            trials += at_random_times(kind, arguments.random, bench.make_whole(kind))
+            progress.advance(bar)
+        outcomes = [bench.compare_plain(STEP)]
+        progress.update(bar, description="killed runs", total=len(trials), completed=0)
+        outcomes += bench.all_of(trials, done)
     command = f"python benchmarks/reliability/kills.py --random {arguments.random}"
     text = report(outcomes, command, time.monotonic() - started)
     if arguments.out:
