@@ -1,11 +1,11 @@
 """Is a run that is killed and resumed the run that never was? SIGKILL at chosen points and at random times.
 
-    python benchmarks/reliability/kills.py --random 8 --out benchmarks/results/reliability_kills.md
+    python benchmarks/reliability/kills.py --random 3 --jobs 3 --out benchmarks/results/reliability_kills.md
 
-An uninterrupted run of each kind is made by `fission train`. Others are killed: inside a function, by wrapping it from outside,
-or at a random time. Then `fission resume` ends them. Weights, optimizer, random states, pool,
-selection, escalation, queue, logs and evaluations must be the same to the last bit, clock times aside; the newest checkpoint
-that was ever whole must be there after each kill; and no endpoint may be asked again for what it has answered.
+An uninterrupted run of each kind is made by `fission train`. Others are killed: inside a function, by wrapping it from
+outside, or at a random time. Then `fission resume` ends them. Weights, optimizer, random states, pool, selection,
+escalation, queue, logs and evaluations must be the same to the last bit, clock times aside; the newest checkpoint that
+was ever whole must be there after each kill; and no endpoint may be asked again for what it has answered.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from dataclasses import astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from killing.differences import differences
 from killing.endpoint import Endpoint, answering
@@ -116,7 +116,7 @@ def _listed(values: Sequence[int]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--random", type=int, default=8, help="runs of each kind killed at random times (default: 8)")
+    parser.add_argument("--random", type=int, default=3, help="runs of each kind killed at random times (default: 3)")
     parser.add_argument("--only", help="chosen points whose name holds this text (default: all)", default="")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side (default: 2)")
     parser.add_argument("--keep", type=Path, help="folder for the runs; those that are not exact stay there")
@@ -124,13 +124,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)  # that a checkpoint is not whole is what is looked for
     started = time.monotonic()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with tempfile.TemporaryDirectory() as folder, answering() as endpoint, Progress(*columns) as progress:
         bench = Bench(arguments.keep or Path(folder), endpoint, arguments.jobs)
         bench.folder.mkdir(parents=True, exist_ok=True)
@@ -148,7 +142,7 @@ def main() -> None:
         outcomes = [bench.compare_plain(STEP)]
         progress.update(bar, description="killed runs", total=len(trials), completed=0)
         outcomes += bench.all_of(trials, done)
-    command = f"python benchmarks/reliability/kills.py --random {arguments.random}"
+    command = f"python benchmarks/reliability/kills.py --random {arguments.random} --jobs {arguments.jobs}"
     text = report(outcomes, command, time.monotonic() - started)
     if arguments.out:
         arguments.out.write_text(text, encoding="utf-8")

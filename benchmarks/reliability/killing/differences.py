@@ -83,7 +83,7 @@ def equal(first: Any, second: Any) -> bool:
     if isinstance(first, torch.Tensor):
         return torch.equal(first, second)
     if isinstance(first, Mapping):
-        return list(first) == list(second) and all(equal(first[key], second[key]) for key in first)
+        return first.keys() == second.keys() and all(equal(first[key], second[key]) for key in first)
     if isinstance(first, list | tuple):
         return len(first) == len(second) and all(map(equal, first, second))
     return bool((first == second).all()) if hasattr(first, "dtype") else bool(first == second)

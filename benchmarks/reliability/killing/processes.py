@@ -1,8 +1,8 @@
 """Processes of `fission train` and `fission resume`, started warm and killed.
 
-Importing torch and TRL costs ten seconds of CPU. A fork server of the standard library imports them once; each run is a fork
-of it. That is sound with one OpenMP thread, for then the server has no thread but jemalloc's own, which a fork survives. One run
-is made by a plain process as well, with another seed of Python's hashes: it must be the same.
+Importing torch and TRL costs ten seconds of CPU. A fork server of the standard library imports them once; each run is a
+fork of it. That is sound with one OpenMP thread: then the server has no thread but jemalloc's own, which a fork survives.
+One run is made by a plain process as well, with another seed of Python's hashes: it must be the same.
 """
 
 import os
