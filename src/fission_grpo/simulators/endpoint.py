@@ -166,8 +166,8 @@ class EndpointSimulator:
 
     def _count_replayed(self, keys: set[str]) -> None:
         self._uncounted -= keys
-        self.counts["requests"] += len(keys)
         for prompt, completion in map(self._cache.tokens, keys):
+            self.counts["requests"] += 1
             self.tokens.update(prompt=prompt, completion=completion)
 
     def _body(self, messages: Sequence[Message], temperature: float, seed: int) -> dict[str, Any]:
