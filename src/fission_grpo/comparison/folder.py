@@ -14,6 +14,7 @@ from fission_grpo.recipe import Recipe, load_recipe
 from fission_grpo.recipe.nesting import differences
 from fission_grpo.reports.comparison_folder import MANIFEST, PLAN_FILE, PROBE_FILE, load_plan_file, other_file, run_path
 from fission_grpo.reports.data import EVALUATION_FILE
+from fission_grpo.whole_files import write_whole
 
 TASK_FILES = ("train.jsonl", "test.jsonl", "probe.jsonl")
 
@@ -33,7 +34,7 @@ def still_to_do(run: Path, others: Sequence[str], *, trained: bool) -> list[str]
         trained: False of the start policy, which is evaluated alone.
     """
     left: list[str] = []
-    if trained and not (run / "model" / "training_args.bin").exists():  # what the trainer writes last
+    if trained and not (run / "model").exists():
         left.append("train")
     if not (run / EVALUATION_FILE).exists():
         left.append("test")
@@ -98,13 +99,6 @@ def write_manifest(folder: Path) -> None:
     entries = {path.name: _entries(path) for path in files}
     content = {"entries": entries, "sha256": {path.name: sha256(path) for path in files}}
     write_whole(folder / MANIFEST, json.dumps(content, indent=1) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file that appears only once it is whole."""
-    draft = path.with_name(f".{path.name}.partial")
-    draft.write_text(text, encoding="utf-8")
-    draft.rename(path)
 
 
 def sha256(path: Path) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from fission_grpo.errors import UserError
+from fission_grpo.whole_files import write_whole
 
 SETTINGS_FILE = "settings.json"
 FAILURES_FILE = "failures.json"
@@ -32,8 +33,7 @@ def open_folder(out: Path, settings: Mapping[str, Any]) -> None:
                     "give another folder, or the same setting"
                 )
         return
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(settings, indent=1) + "\n")
 
 
 def read_settings(out: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from fission_grpo.errors import UserError
 from fission_grpo.rollout.episode import NOT_EXECUTED
 from fission_grpo.tasks.task import Task
 from fission_grpo.types import Message, ToolCall, Trajectory
+from fission_grpo.whole_files import write_whole
 
 Source = Literal["policy", "injected"]
 
@@ -126,8 +127,7 @@ def save_probe(contexts: Sequence[ErrorContext], path: Path) -> str:
     lines = [dump_context(context) for context in contexts]
     digest = _digest(lines)
     header = json.dumps({"contexts": len(lines), "sha256": digest})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    write_whole(path, "\n".join([header, *lines]) + "\n")
     return digest
 
 

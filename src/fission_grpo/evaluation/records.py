@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from fission_grpo.errors import UserError
 from fission_grpo.evaluation.metrics import Ratio, total
+from fission_grpo.whole_files import write_whole
 
 
 @checked_dataclass(frozen=True)
@@ -73,8 +74,7 @@ def record_of_json(content: object) -> EpisodeRecord:
 
 def save_records(records: Iterable[EpisodeRecord], path: Path) -> None:
     """Writes one JSON object a line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(to_json(record)) + "\n" for record in records), encoding="utf-8")
+    write_whole(path, "".join(json.dumps(to_json(record)) + "\n" for record in records))
 
 
 def load_records(path: Path) -> Sequence[EpisodeRecord]:

@@ -1,11 +1,13 @@
 """Checkpoints that are whole or do not count.
 
 A kill may come between any two files, and TRL writes more files after Trainer's own: a folder that looks valid may not be.
-A checkpoint counts once its `COMPLETE` file, with the hash of every other file, is on disk: written and synced last.
+A checkpoint counts once its `COMPLETE` file, with the hash of every other file, is on disk: written and synced last. Older
+ones are deleted only then: at every moment behind the first save, one that counts is on disk.
 """
 
 import hashlib
 import json
+import logging
 import os
 import pickle
 import shutil
@@ -16,41 +18,70 @@ from typing import Any
 
 from fission_grpo.errors import UserError
 from fission_grpo.training.signing import SIGNATURE, check_signature, sign
+from fission_grpo.whole_files import write_whole
 
 COMPLETE = "COMPLETE"
 STATE = "fission_state.pkl"
+_LOGGER = logging.getLogger(__name__)
 _LOW_DISK = 64 * 1024 * 1024
 
 
 def seal(folder: Path) -> None:
     """Declares a checkpoint whole: every file synced, then `COMPLETE` with their hashes, which `SIGNATURE` signs."""
-    (folder / SIGNATURE).unlink(missing_ok=True)  # of a save that was cut short
-    hashes: dict[str, str] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != COMPLETE:
-            _sync(path)
-            hashes[str(path.relative_to(folder))] = _sha256(path)
-    draft = folder / f".{COMPLETE}"
-    draft.write_text(json.dumps(hashes, indent=1), encoding="utf-8")
-    _sync(draft)
-    _sync(sign(folder, draft.read_bytes()))
-    draft.rename(folder / COMPLETE)
+    for left in (COMPLETE, SIGNATURE):  # of a save that was cut short
+        (folder / left).unlink(missing_ok=True)
+    listed = json.dumps({str(path.relative_to(folder)): _sha256(path) for path in sync_files(folder)}, indent=1)
+    _sync(sign(folder, listed.encode()))
+    write_whole(folder / COMPLETE, listed)
     _sync(folder)
+    _sync(folder.parent)  # or a power loss may take the folder itself
+
+
+def sync_files(folder: Path) -> list[Path]:
+    """Sees to it that a power loss takes no file below a folder; returns the files."""
+    paths = sorted(folder.rglob("*"))
+    for path in (*paths, folder):
+        _sync(path)
+    return [path for path in paths if path.is_file()]
 
 
 def is_complete(folder: Path) -> bool:
     """Whether the checkpoint was sealed and nothing of it changed since."""
     try:
         hashes: dict[str, str] = json.loads((folder / COMPLETE).read_text(encoding="utf-8"))
-        return all(_sha256(folder / name) == digest for name, digest in hashes.items())
-    except (FileNotFoundError, json.JSONDecodeError):
+        return bool(hashes) and all(_sha256(folder / name) == digest for name, digest in hashes.items())
+    except PermissionError:  # says nothing of the checkpoint: a run must not begin anew for it
+        raise
+    except (OSError, ValueError, AttributeError):  # files lost or unreadable; no text, no JSON, no object in `COMPLETE`
         return False
 
 
 def newest_complete(run: Path) -> Path | None:
-    """The newest whole checkpoint of a run folder, or None."""
+    """The newest whole checkpoint of a run folder, or None. That newer ones do not count is said on the log."""
+    for folder in reversed(_checkpoints(run)):
+        if is_complete(folder):
+            return folder
+        _LOGGER.warning("%s is not whole (its save was cut short, or a file of it changed since): it does not count", folder)
+    return None
+
+
+def rotate(run: Path, limit: int | None, kept: str | None = None) -> None:
+    """Deletes all but the newest checkpoints. To be called when the newest is sealed.
+
+    Args:
+        limit: how many stay; None for all.
+        kept: one that stays beside them.
+    """
+    for folder in _checkpoints(run)[: -limit if limit else 0]:
+        if kept is None or folder.name != Path(kept).name:
+            (folder / COMPLETE).unlink(missing_ok=True)  # first: what is half deleted does not even look whole
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _checkpoints(run: Path) -> list[Path]:
+    """Oldest first, by their numbers: a folder's time of change is that of a deletion in it too."""
     found = [path for path in run.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
-    return next((path for path in sorted(found, key=step_of, reverse=True) if is_complete(path)), None)
+    return sorted(found, key=step_of)
 
 
 def step_of(folder: Path) -> int:

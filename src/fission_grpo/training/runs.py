@@ -1,6 +1,8 @@
 """From a recipe to a trained policy in a run folder. The commands `fission train` and `fission resume` are this module."""
 
+import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -79,25 +81,36 @@ def train(
     """
     quieten()
     check_trainable(recipe, run)
-    newest = checkpoint.newest_complete(run) if resume else None
     tasks = tasks_of(recipe.tasks.train, "train", recipe.environment)
     args = trainer_config(recipe, run)
     folder = RunFolder(run) if resume else RunFolder.create(run, recipe)
-    trainer = build_trainer(recipe, args, tasks, folder, sinks)
-    if newest is not None:
-        folder.cut_back(checkpoint.load_state(newest)["logs"])
-    else:
-        folder.cut_back({})
-    spent = folder.tokens()
-    if token_budget is not None:
-        trainer.add_callback(BudgetCallback(token_budget, spent))
-    at_last_update = newest is not None and checkpoint.step_of(newest) >= args.max_steps > 0
-    past_budget = token_budget is not None and spent > token_budget
-    if newest is not None and (at_last_update or past_budget):
-        trainer.load_weights(newest)  # killed between the last update and the end
-    else:
-        trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    trainer.save_model(str(run / "model"))
+    with folder.alone() if PartialState().is_main_process else nullcontext():
+        newest = checkpoint.newest_complete(run) if resume else None
+        logged: dict[str, int] = checkpoint.load_state(newest)["logs"] if newest else {}
+        folder.check_logs(logged, newest)
+        trainer = build_trainer(recipe, args, tasks, folder, sinks)
+        folder.cut_back(logged)
+        spent = folder.tokens()
+        if token_budget is not None:
+            trainer.add_callback(BudgetCallback(token_budget, spent))
+        at_last_update = newest is not None and checkpoint.step_of(newest) >= args.max_steps > 0
+        past_budget = token_budget is not None and spent > token_budget
+        if newest is not None and (at_last_update or past_budget):
+            trainer.load_weights(newest)  # killed between the last update and the end
+        else:
+            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+        _save_model(trainer, run / "model")
+
+
+def _save_model(trainer: FissionGRPOTrainer, folder: Path) -> None:
+    """The trained policy; its folder appears only once it is whole."""
+    draft = folder.with_name(f".{folder.name}.partial")
+    trainer.save_model(str(draft))
+    trainer.accelerator.wait_for_everyone()
+    if trainer.accelerator.is_main_process:
+        checkpoint.sync_files(draft)
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
 
 
 def check_trainable(recipe: Recipe, run: Path) -> None:

@@ -12,6 +12,7 @@ independent of earlier ones, `_save_checkpoint` adds our state and seals. The up
 `prefix_sharing/trainer.py`.
 """
 
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -382,13 +383,26 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
         if self.monitor is not None and self.accelerator.is_main_process:
             self.monitor.at_checkpoint(self.state.global_step, last=self.state.global_step >= self.state.max_steps)
-        with checkpoint.saving(folder):
-            super()._save_checkpoint(model, trial)
-            if self.accelerator.is_main_process:
-                checkpoint.save_state(folder, self._fission_state())
-            self.accelerator.wait_for_everyone()
-            if self.accelerator.is_main_process:
-                checkpoint.seal(folder)
+        limit, self.args.save_total_limit = self.args.save_total_limit, None  # TRL would delete before ours is sealed
+        try:
+            with checkpoint.saving(folder):
+                self._clear(folder)
+                super()._save_checkpoint(model, trial)
+                if self.accelerator.is_main_process:
+                    checkpoint.save_state(folder, self._fission_state())
+                self.accelerator.wait_for_everyone()
+                if self.accelerator.is_main_process:
+                    checkpoint.seal(folder)
+        finally:
+            self.args.save_total_limit = limit
+        if self.accelerator.is_main_process:
+            checkpoint.rotate(folder.parent, limit, kept=self.state.best_model_checkpoint)
+
+    def _clear(self, folder: Path) -> None:
+        """What a killed run left of the same save would become part of this one."""
+        if self.accelerator.is_main_process:
+            shutil.rmtree(folder, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
 
     def _fission_state(self) -> dict[str, Any]:
         monitor = self.monitor.state_dict() if self.monitor else None
