@@ -24,6 +24,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
 from transformers import AutoTokenizer
 from transformers.trainer_pt_utils import get_model_param_count
+from transformers.trainer_utils import rotate_checkpoints
 from trl.data_utils import is_conversational
 from trl.trainer.utils import RepeatSampler
 
@@ -390,13 +391,20 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
         if self.monitor is not None and self.accelerator.is_main_process:
             self.monitor.at_checkpoint(self.state.global_step, last=self.state.global_step >= self.state.max_steps)
-        with checkpoint.saving(folder):
-            super()._save_checkpoint(model, trial)
-            if self.accelerator.is_main_process:
-                checkpoint.save_state(folder, self._fission_state())
-            self.accelerator.wait_for_everyone()
-            if self.accelerator.is_main_process:
-                checkpoint.seal(folder)
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            with checkpoint.saving(folder):
+                super()._save_checkpoint(model, trial)
+                if self.accelerator.is_main_process:
+                    checkpoint.save_state(folder, self._fission_state())
+                self.accelerator.wait_for_everyone()
+                if self.accelerator.is_main_process:
+                    checkpoint.seal(folder)
+        finally:
+            self.args.save_total_limit = limit
+        # Trainer tells old from new by the clock, which may be set back, and before the newest is whole.
+        if self.args.should_save:
+            rotate_checkpoints(str(folder.parent), limit, self.state.best_model_checkpoint)
 
     def _fission_state(self) -> dict[str, Any]:
         monitor = self.monitor.state_dict() if self.monitor else None
