@@ -34,6 +34,7 @@ def step_metrics(logs: Mapping[str, Any], step: int, seconds: float) -> dict[str
         "failures": failures,
         "feedback": _named(logs, "fission/feedback/"),
         "simulator": _named(logs, "fission/simulator/"),
+        "endpoint": _named(logs, "fission/endpoint/"),
         "tokens": _named(logs, "tokens/"),
         "out_of_memory": logs.get("out_of_memory", 0.0),
         "repaired": logs.get("cleaner/repaired", 0.0),
