@@ -34,6 +34,8 @@ def disk_fault(error: BaseException, folder: Path | None = None) -> str | None:
             return _FAULTS[each.errno]
         if (told := _RUST.search(str(each))) and int(told[1]) in _FAULTS:  # safetensors is written in Rust
             return _FAULTS[int(told[1])]
+        if os.strerror(errno.ENOSPC) in str(each):
+            return _FAULTS[errno.ENOSPC]
     if any(_TORCH in str(each) for each in _with_causes(error)):
         return (folder and _tried(folder)) or "a file could not be written to its end"
     return None

@@ -124,7 +124,7 @@ class EpisodeTasks:
         return [outcome for _, outcome in self._score_rows(completion_ids, columns, trainer_state.global_step)]
 
     def failure(self, rollout: Rollout) -> Failure | None:
-        """The failure point of an unsolved episode, with the true state there; None where the environment fails meanwhile."""
+        """The failure point of an unsolved episode, with the true state there; None where the environment fails."""
         try:
             return self._failure(rollout)
         except InfrastructureError:
