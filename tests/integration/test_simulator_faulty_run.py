@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_endpoint import Answer, cut, faulty_endpoint, hang_up, refusal, says, send
 from test_simulator_chain import RECIPES, fission, lines
 
+from faulty_endpoint import Answer, cut, faulty_endpoint, hang_up, refusal, says, send
 from fission_grpo.simulators.answer import answer_text
 from fission_grpo.types import FailureKind
 

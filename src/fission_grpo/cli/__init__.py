@@ -4,7 +4,6 @@ Exit status: 0 done, 1 something is missing (`doctor`) or a run failed (`compare
 benchmark are missing because the infrastructure failed, 130 stopped by Ctrl-C.
 """
 
-import errno
 import sys
 
 import typer
@@ -20,6 +19,7 @@ from fission_grpo.cli.simulator import app as simulator
 from fission_grpo.cli.tasks import app as tasks
 from fission_grpo.cli.train import resume, train
 from fission_grpo.cli.view import view
+from fission_grpo.disk import disk_fault
 from fission_grpo.errors import UserError
 
 app = typer.Typer(
@@ -46,10 +46,12 @@ def main() -> None:
         fail(str(error))
     except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         fail(f"{error.filename}: {error.strerror}; give another path")
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except Exception as error:
+        fault = disk_fault(error)
+        if fault is None:
             raise
-        fail(f"the disk is full ({error.filename or 'while writing'}): free some space; `fission resume RUN` then continues")
+        where = getattr(error, "filename", None) or "while writing"
+        fail(f"{fault} ({where}): mend that; the same command, or `fission resume RUN`, then goes on")
 
 
 def fail(sentence: str) -> None:

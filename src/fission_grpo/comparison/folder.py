@@ -9,12 +9,12 @@ from typing import Any
 import yaml
 
 from fission_grpo.comparison.plan import Plan
+from fission_grpo.disk import write_whole
 from fission_grpo.errors import UserError
 from fission_grpo.recipe import Recipe, load_recipe
 from fission_grpo.recipe.nesting import differences
 from fission_grpo.reports.comparison_folder import MANIFEST, PLAN_FILE, PROBE_FILE, load_plan_file, other_file, run_path
 from fission_grpo.reports.data import EVALUATION_FILE
-from fission_grpo.whole_files import write_whole
 
 TASK_FILES = ("train.jsonl", "test.jsonl", "probe.jsonl")
 

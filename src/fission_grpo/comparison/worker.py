@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from fission_grpo.comparison.folder import TASK_FILES, run_recipe, still_to_do, write_manifest
 from fission_grpo.comparison.plan import Plan
+from fission_grpo.disk import write_whole
 from fission_grpo.errors import UserError
 from fission_grpo.recipe import GeneratedTasks, OtherBenchmark, Recipe, TaskSource
 from fission_grpo.reports.comparison_folder import MANIFEST, NOTHING_FILE, PROBE_FILE, other_file
 from fission_grpo.reports.comparison_progress import Phase, Share, Update
 from fission_grpo.reports.data import EVALUATION_FILE
-from fission_grpo.whole_files import write_whole
 from fission_grpo.workers import Tell
 
 if TYPE_CHECKING:

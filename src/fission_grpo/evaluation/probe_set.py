@@ -16,13 +16,13 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
+from fission_grpo.disk import write_whole
 from fission_grpo.environments.base import Environment
 from fission_grpo.environments.replay import call_message, replay_reference, result_message
 from fission_grpo.errors import UserError
 from fission_grpo.rollout.episode import NOT_EXECUTED
 from fission_grpo.tasks.task import Task
 from fission_grpo.types import Message, ToolCall, Trajectory
-from fission_grpo.whole_files import write_whole
 
 Source = Literal["policy", "injected"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
+from fission_grpo.disk import write_whole
 from fission_grpo.errors import UserError
 from fission_grpo.evaluation.metrics import Ratio, total
-from fission_grpo.whole_files import write_whole
 
 
 @checked_dataclass(frozen=True)
@@ -73,7 +73,7 @@ def record_of_json(content: object) -> EpisodeRecord:
 
 
 def save_records(records: Iterable[EpisodeRecord], path: Path) -> None:
-    """Writes one JSON object a line."""
+    """Writes one JSON object a line. The file appears only once it is whole."""
     write_whole(path, "".join(json.dumps(to_json(record)) + "\n" for record in records))
 
 

@@ -18,9 +18,9 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
+from fission_grpo.disk import write_whole
 from fission_grpo.errors import UserError
 from fission_grpo.types import Message, ToolCall
-from fission_grpo.whole_files import write_whole
 
 Split = Literal["train", "validation", "test"]
 

@@ -16,14 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fission_grpo.disk import disk_fault, write_whole
 from fission_grpo.errors import UserError
 from fission_grpo.training.signing import SIGNATURE, check_signature, sign
-from fission_grpo.whole_files import write_whole
 
 COMPLETE = "COMPLETE"
 STATE = "fission_state.pkl"
 _LOGGER = logging.getLogger(__name__)
-_LOW_DISK = 64 * 1024 * 1024
 
 
 def seal(folder: Path) -> None:
@@ -115,22 +114,26 @@ def trust(folder: Path) -> None:
 
 @contextmanager
 def saving(folder: Path) -> Generator[None]:
-    """Clears away what a failed save left, and says in one sentence when the disk was full.
+    """Clears away what a failed save left, and says in one sentence where it was the disk.
 
     Raises:
-        UserError: the disk is full. Checkpoints that were already whole are untouched.
+        UserError: the disk is full, or fails otherwise. Checkpoints that were already whole are untouched.
     """
     try:
         yield
-    except Exception as error:  # torch, safetensors and the file system report a full disk in three different ways
+    except Exception as error:
+        fault = disk_fault(error, folder.parent)  # before room is made
         shutil.rmtree(folder, ignore_errors=True)
-        if shutil.disk_usage(folder.parent).free < _LOW_DISK or "No space left" in str(error):
-            kept = newest_complete(folder.parent)
-            raise UserError(
-                f"checkpoint {folder}: the disk is full; the last whole checkpoint is {kept.name if kept else 'none yet'}; "
-                f"free some space, then `fission resume {folder.parent}`"
-            ) from error
+        if fault is not None:
+            raise UserError(f"checkpoint {folder}: {fault}; mend that, and {how_to_go_on(folder.parent)}") from error
         raise
+
+
+def how_to_go_on(run: Path) -> str:
+    """Where a run that was stopped will go on, and what to type."""
+    kept = newest_complete(run)
+    where = f"goes on from {kept.name}" if kept else "starts anew, since no checkpoint is whole yet"
+    return f"`fission resume {run}` then {where}"
 
 
 def _sha256(path: Path) -> str:

@@ -21,9 +21,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from fission_grpo.disk import append_line, disk_fault, write_whole
 from fission_grpo.errors import UserError
 from fission_grpo.recipe import Recipe, dump_recipe, load_recipe
-from fission_grpo.whole_files import write_whole
+from fission_grpo.training import checkpoint
 
 ALIGNMENT_LOG = "alignment.jsonl"
 GROUP_LOGS = {"exploration": "trajectories/exploration_groups.jsonl", "recovery": "trajectories/fission_groups.jsonl"}
@@ -84,9 +85,19 @@ class RunFolder:
             yield
 
     def append(self, log: str, record: Mapping[str, Any]) -> None:
-        """Adds one line to a log."""
-        with (self.path / log).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        """Adds one line to a log, as a whole or not at all.
+
+        Raises:
+            UserError: the disk is full, or fails otherwise.
+        """
+        try:
+            append_line(self.path / log, json.dumps(record, ensure_ascii=False))
+        except OSError as error:
+            fault = disk_fault(error)
+            if fault is None:
+                raise
+            advice = f"mend that, and {checkpoint.how_to_go_on(self.path)}"
+            raise UserError(f"log {self.path / log}: {fault}; {advice}") from error
 
     def metrics(self) -> list[dict[str, Any]]:
         """The log of updates so far."""

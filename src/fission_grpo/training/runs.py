@@ -34,6 +34,7 @@ from fission_grpo.training.episode import EpisodeTasks
 from fission_grpo.training.methods.registry import CLASSES, make_method
 from fission_grpo.training.metrics import BudgetCallback, MetricsCallback, MetricSink
 from fission_grpo.training.run_folder import ALIGNMENT_LOG, GROUP_LOGS, RunFolder
+from fission_grpo.training.shortages import told_in_one_sentence
 from fission_grpo.training.simulator.alignment import AlignmentMonitor
 from fission_grpo.training.simulator.serving import check_simulators, refresher_of, simulators_of
 from fission_grpo.training.step import StepTasks
@@ -95,11 +96,12 @@ def train(
             trainer.add_callback(BudgetCallback(token_budget, spent))
         at_last_update = newest is not None and checkpoint.step_of(newest) >= args.max_steps > 0
         past_budget = token_budget is not None and spent > token_budget
-        if newest is not None and (at_last_update or past_budget):
-            trainer.load_weights(newest)  # killed between the last update and the end
-        else:
-            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-        _save_model(trainer, run / "model")
+        with told_in_one_sentence(run):
+            if newest is not None and (at_last_update or past_budget):
+                trainer.load_weights(newest)  # killed between the last update and the end
+            else:
+                trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+            _save_model(trainer, run / "model")
 
 
 def _save_model(trainer: FissionGRPOTrainer, folder: Path) -> None:

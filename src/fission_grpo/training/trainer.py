@@ -31,6 +31,7 @@ from trl.trainer.utils import RepeatSampler
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.errors import UserError
 from fission_grpo.fission import FissionEngine, SignalFilter, has_signal
+from fission_grpo.rollout.transformers_policy import TransformersPolicy
 from fission_grpo.simulators.base import Simulator, Weighted
 from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.simulators.environment import EnvironmentSimulator
@@ -126,6 +127,8 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         super().__init__(model, reward_funcs, args=args, processing_class=processing_class, **trl_arguments)
         self.engine = FissionEngine(args.fission_settings(), _chain(error_simulator), self.chat)
         self.monitor = make_monitor(self.engine.chain) if make_monitor else None
+        pad_id = cast(Any, self.processing_class).pad_token_id
+        self.policy = TransformersPolicy(cast(Any, self.model), pad_id, self.chat.end_ids)
         self._policy_size = get_model_param_count(self.model)
         self.batch: Batch | None = None
         self._tally: defaultdict[str, float] = defaultdict(float)
@@ -154,6 +157,7 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
             halves.append(self.generate_batch(self._recovery_batch(contexts)))
             self._record_recoveries(contexts, halves[-1])
         self._intercept([failure for half in halves for failure in half.failures if failure is not None])
+        self._count_halvings()
         self._flush_counts()
         return merge_outputs([half.output for half in halves], cast(Any, self.processing_class).pad_token_id)
 
@@ -323,6 +327,10 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         """Adds to what is logged of the update at hand."""
         self._tally[name] += value
 
+    def _count_halvings(self) -> None:
+        halvings, self.policy.halvings = self.policy.halvings, 0
+        self.count("out_of_memory", sum(gather_object([halvings])))
+
     def _flush_counts(self) -> None:
         for name, value in self._tally.items():
             self._metrics["train"][name].append(value)
@@ -410,6 +418,7 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
             "engine": self.engine.state_dict(),
             "queue": self._queue.waiting,
             "monitor": monitor,
+            "rows_decoded": self.policy.batch_size,
             **self.extra_state(),
         }
 
@@ -434,6 +443,7 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
                 self.monitor.load_state_dict(state["monitor"])  # first: it puts the simulator's version into the chain
             self.engine.load_state_dict(state["engine"])
             self._queue.waiting = state["queue"]
+            self.policy.batch_size = state["rows_decoded"]
         return super().train(resume_from_checkpoint, *arguments, **named)
 
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from faulty_endpoint import Answer, chat, faulty_endpoint, refusal, says
 
+from faulty_endpoint import Answer, chat, faulty_endpoint, refusal, says
 from fission_grpo.credentials import address_fault
 from fission_grpo.environments.tau2.users.endpoint import EndpointUser
 from fission_grpo.errors import InfrastructureError, UserError

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from failing import failure
-from faulty_endpoint import Answer, FaultyEndpoint, chat, faulty_endpoint, late, refusal, says, send
 
+from faulty_endpoint import Answer, FaultyEndpoint, chat, faulty_endpoint, late, refusal, says, send
 from fission_grpo.errors import InfrastructureError, UserError
 from fission_grpo.simulators.answer import answer_text
 from fission_grpo.simulators.base import Regenerating
