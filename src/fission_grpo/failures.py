@@ -95,6 +95,8 @@ _RUNTIME_ERRORS: tuple[tuple[RuntimeErrorKind, re.Pattern[str]], ...] = tuple(
     )
 )
 
+LONGEST_ERROR = 8_000
+"""Characters of an environment's error text that are looked at, half from each end: in its middle it quotes what it was given."""
 _QUOTED = re.compile(r"(?<!\w)'[^'\n]*'")
 _BLAMELESS = frozenset({RuntimeErrorKind.LOGIN_REQUIRED, RuntimeErrorKind.PRECONDITION})
 """Errors about the state of the world: no parameter of the call is at fault."""
@@ -178,12 +180,19 @@ def error_kind_of(text: str) -> RuntimeErrorKind:
     >>> error_kind_of("Error during execution: add() missing 1 required positional argument: 'b'").value
     'invalid_type'
     """
+    text = _shortened(text)
     # A file may be called 'unknown.txt': what the text quotes decides only where the rest says nothing.
     for part in (_QUOTED.sub("", text), text):
         for kind, pattern in _RUNTIME_ERRORS:
             if pattern.search(part):
                 return kind
     return RuntimeErrorKind.OTHER
+
+
+def _shortened(error_text: str) -> str:
+    if len(error_text) <= LONGEST_ERROR:
+        return error_text
+    return f"{error_text[: LONGEST_ERROR // 2]} {error_text[-LONGEST_ERROR // 2 :]}"
 
 
 def answered_by_benchmark(kind: FailureKind) -> bool:
@@ -213,8 +222,15 @@ def blamed_parameter(call: ToolCall, error_text: str) -> str | None:
     'source'
     """
 
+    error_text = _shortened(error_text)
+    folded = error_text.casefold()
+
     def mentions(what: object) -> bool:
-        return re.search(rf"(?<!\w){re.escape(str(what))}(?!\w)", error_text, re.IGNORECASE) is not None
+        text = str(what)
+        # Most are not there at all, which costs less to see than a pattern costs to make.
+        if len(text) > LONGEST_ERROR or text.casefold() not in folded:
+            return False
+        return re.search(rf"(?<!\w){re.escape(text)}(?!\w)", error_text, re.IGNORECASE) is not None
 
     quoted = [
         name for name, value in call.arguments.items() if not isinstance(value, bool) and value != "" and mentions(value)
