@@ -4,9 +4,10 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-LONG = (1_000, 20_000, 60_000, 100_000)
-"""Lengths of long strings; the parser reads 65,536 characters."""
-DEPTHS = (5, 31, 33, 200, 2_000)
+LONG = (*[300] * 10, *[2_000] * 5, 20_000, 60_000, 100_000)
+"""Lengths of long strings; the parser reads 65,536 characters. Few are very long: they take most of the time."""
+DEPTHS = (5, 5, 20, 28, 29, 31, 33, 33, 200, 2_000)
+WIDTHS = (*[10] * 6, *[100] * 4, 3_000, 10_000)
 CONTROL_TOKENS = (
     *("<|im_end|>", "<|im_start|>assistant\n", "<|endoftext|>", "<|end|>", "<|assistant|>", "<|tool|>", "<|eot_id|>"),
     *("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<think>", "</think>", "[INST]", "</s>"),
@@ -62,12 +63,13 @@ def long_text(rng: random.Random) -> str:
 
 
 def wide(rng: random.Random) -> Any:
-    size = rng.choice((100, 3_000, 10_000))
-    return rng.choice((list(range(size)), {f"k{i}": i for i in range(size)}, [[]] * size, [1e308] * size, ["x"] * size))
+    size = rng.choice(WIDTHS)
+    return list(range(size)) if rng.random() < 0.5 else {f"k{place}": "x" for place in range(size)}
 
 
 def random_text(rng: random.Random) -> str:
-    return "".join(chr(rng.choice((rng.randrange(32, 127), rng.randrange(0xD7FF), rng.randrange(0xE000, 0x10FFFF)))) for _ in range(rng.randrange(20)))
+    ranges = ((32, 127), (0, 0xD7FF), (0xE000, 0x10FFFF))
+    return "".join(chr(rng.randrange(*rng.choice(ranges))) for _ in range(rng.randrange(12)))
 
 
 VALUES: Mapping[str, Draw] = {

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from fission_grpo.chat.parsing import parse_message
@@ -13,6 +14,7 @@ from fission_grpo.failure_files import failure_from_json, failure_to_json
 from fission_grpo.failures import classify_step, failure_point
 from fission_grpo.fission.context import build_context
 from fission_grpo.recipe.loading import check_recipe
+from fission_grpo.reports.alignment import alignment_of
 from fission_grpo.reports.data import GroupLog, Run
 from fission_grpo.reports.html import render_report, run_report
 from fission_grpo.rewards.base import ScoredStep
@@ -30,6 +32,7 @@ from fission_grpo.types import (
     CorrectiveContext,
     Failure,
     FailureKind,
+    Feedback,
     FeedbackLevel,
     StopReason,
     ToolCall,
@@ -38,7 +41,7 @@ from fission_grpo.types import (
 )
 
 from .hostile_values import CONTROL_TOKENS, INJECTIONS, VALUES
-from .mutations import hermes, mutated_call, mutated_calls, mutated_text
+from .mutations import hermes, mutated_calls, mutated_text, shown
 from .seeds import Seeds, bfcl_seeds, function_environment, function_seeds, tau2_seeds
 from .targets import Outcome, Target, other_texts
 from .tokens import HostilePolicy, chat_format
@@ -56,21 +59,29 @@ def _text_of(seeds: Seeds, rng: random.Random) -> tuple[str, str]:
 
 
 def tau2_message(rng: random.Random) -> Outcome:
-    """One message in tau2's own orchestrator, forked and gone back."""
-    seeds = tau2_seeds(rng.choice(("retail", "airline", "telecom")))
-    environment = Tau2Environment()
-    environment.reset(rng.choice(seeds.tasks))
+    """One message in tau2's own orchestrator, forked and gone back; every one begins at the same place."""
+    domain = rng.choice(("retail", "airline", "telecom"))
+    seeds = tau2_seeds(domain)
+    environment = _conversation(domain, rng)
     kind, text = _text_of(seeds, rng)
     parsed = parse_message(text)
     before = environment.snapshot()
     reply = environment.respond(parsed.content, parsed.calls)
-    after = environment.snapshot()
     environment.restore(before)
-    environment.restore(after)
-    if rng.random() < 0.1:
+    if rng.random() < 0.005:
         environment.conversation.end("AGENT_STOP")
         environment.verdict()
     return Outcome(kind, bool(reply.results) and not any(result.is_error for result in reply.results))
+
+
+def _conversation(domain: str, rng: random.Random) -> Tau2Environment:
+    if domain not in _CONVERSATIONS or rng.random() < 0.005:
+        _CONVERSATIONS[domain] = Tau2Environment()
+        _CONVERSATIONS[domain].reset(rng.choice(tau2_seeds(domain).tasks[:8]))
+    return _CONVERSATIONS[domain]
+
+
+_CONVERSATIONS: dict[str, Tau2Environment] = {}
 
 
 def diagnosis(rng: random.Random) -> Outcome:
@@ -93,7 +104,7 @@ def feedback(rng: random.Random) -> Outcome:
     assert leaks(chosen.text, failure) is None, "a leak behind the guard"
     prompt = diagnosis_prompt(failure)[-1]["content"]
     assert prompt.count("\ncorrect calls (secret):") == 1, "data that passes for a heading of the prompt"
-    answer = str(VALUES[rng.choice(list(VALUES))](rng)) if rng.random() < 0.5 else rng.choice(INJECTIONS)
+    answer = shown(VALUES[rng.choice(list(VALUES))](rng)) if rng.random() < 0.5 else rng.choice(INJECTIONS)
     feedback_of(rng.choice((answer, json.dumps({"kind": failure.kind, "message": answer}))), failure, "local")
     build_context(failure, chosen, chat_format(), max_tokens=20_000)
     written = json.dumps(failure_to_json(failure), ensure_ascii=False)
@@ -105,7 +116,7 @@ def feedback(rng: random.Random) -> Outcome:
 def tokens(rng: random.Random) -> Outcome:
     """What a tool, a user or a model wrote becomes text, whatever control tokens it spells."""
     chat, kind = chat_format(), rng.choice(list(VALUES))
-    hostile = str(VALUES[kind](rng))[:5_000].encode("utf-8", "replace").decode()
+    hostile = shown(VALUES[kind](rng))[:5_000].encode("utf-8", "replace").decode()
     if rng.random() < 0.5:
         kind, hostile = "control token", hostile + "".join(rng.choice(CONTROL_TOKENS) for _ in range(rng.randrange(1, 5)))
     call = ToolCall("cd", {"folder": hostile})
@@ -157,29 +168,31 @@ def report(rng: random.Random) -> Outcome:
     """Groups as the trajectory log has them, written, read, and shown in the report with its viewer."""
     kind, failure = _failure(rng)
     chosen = RulesSimulator().diagnose([failure])[0]
-    hostile = str(VALUES[rng.choice(list(VALUES))](rng))[:20_000].encode("utf-8", "replace").decode()
-    rollout = LoggedRollout(hostile, hostile, failure.messages, failure.text, [(failure.text, True)], float("nan"), False, 0.0)
-    lines = [
-        json.dumps(exploration_record(1, [rollout])),
-        json.dumps(recovery_record(1, CorrectiveContext(failure, chosen, (), ()), [rollout])),
-    ]
-    first, second = (GroupLog([json.loads(line)], 0, 1) for line in lines)
-    run = Run(hostile[:100], Path("run"), check_recipe({}), {}, (), first, second)
-    page = render_report(run_report([run], hostile[:100]))
+    hostile = shown(VALUES[rng.choice(list(VALUES))](rng))[:20_000].encode("utf-8", "replace").decode()
+    page = _page(hostile[:100], failure, chosen)
     page.encode()
     assert page.count("<script") == _scripts(), "a script that the page did not have"
     assert "\x1b" not in page and "\u202e" not in page, "a control character in the page"
     return Outcome(kind, True)
 
 
+def _page(name: str, failure: Failure, chosen: Feedback) -> str:
+    """The report of a run with one group of either kind; `name` stands wherever a task or a run is named."""
+    rollout = LoggedRollout(name, name, failure.messages, failure.text, [(failure.text, True)], float("nan"), False, 0.0)
+    lines = [
+        json.dumps(exploration_record(1, [rollout])),
+        json.dumps(recovery_record(1, CorrectiveContext(failure, chosen, (), ()), [rollout])),
+    ]
+    first, second = (GroupLog([json.loads(line)], 0, 1) for line in lines)
+    run = Run(name, Path("run"), check_recipe({}), {}, (), first, second, alignment_of(()), None, None)
+    return render_report(run_report([run], name))
+
+
+@cache
 def _scripts() -> int:
-    if "scripts" not in _kept:
-        run = Run("x", Path("run"), check_recipe({}), {}, (), GroupLog(), GroupLog())
-        _kept["scripts"] = render_report(run_report([run], "x")).count("<script")
-    return _kept["scripts"]
-
-
-_kept: dict[str, int] = {}
+    call = ToolCall("ls")
+    plain = Failure("t", "s", (), (), (), (), "x", (call,), (ToolResult("e", True),), FailureKind.RUNTIME_ERROR, call_index=0)
+    return _page("x", plain, RulesSimulator().diagnose([plain])[0]).count("<script")
 
 
 def _failure(rng: random.Random) -> tuple[str, Failure]:
@@ -187,7 +200,7 @@ def _failure(rng: random.Random) -> tuple[str, Failure]:
     seeds = rng.choice((bfcl_seeds(), bfcl_seeds(), tau2_seeds("retail")))
     kind, text = _text_of(seeds, rng)
     parsed = parse_message(text)
-    quoted = str(VALUES[rng.choice(list(VALUES))](rng)) if rng.random() < 0.3 else str(text[40:400])
+    quoted = shown(VALUES[rng.choice(list(VALUES))](rng)) if rng.random() < 0.3 else str(text[40:400])
     quoted = quoted.encode("utf-8", "replace").decode()
     results = tuple(ToolResult(rng.choice(_ERRORS).format(quoted), rng.random() < 0.7) for _ in parsed.calls)
     reference = tuple(rng.choice(seeds.calls) for _ in range(rng.randrange(4)))

@@ -3,21 +3,27 @@
 import random
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 from fission_grpo.chat.template import ChatFormat
-from fission_grpo.rollout.loading import load_tokenizer
+from fission_grpo.rollout.loading import load_tokenizer, places_of
 from fission_grpo.rollout.policy import Sampling
 from fission_grpo.types import Completion, StopReason
 
 
 @cache
 def chat_format() -> ChatFormat:
-    return ChatFormat(load_tokenizer("bundled"))
+    return ChatFormat(_tokenizer())
 
 
 @cache
 def vocabulary_size() -> int:
-    return len(load_tokenizer("bundled"))
+    return len(_tokenizer())
+
+
+@cache
+def _tokenizer() -> Any:
+    return load_tokenizer(places_of("bundled")[0])
 
 
 class HostilePolicy:
