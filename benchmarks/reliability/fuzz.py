@@ -2,14 +2,14 @@
 
     python benchmarks/reliability/fuzz.py --out benchmarks/results/reliability_fuzz.md
 
-Inputs start from real calls of BFCL and tau2 and are mutated (`fuzzing/hostile_values.py`, `fuzzing/mutations.py`). Each is a
-function of seed, target and number, so that the number of an input is enough to play it again:
+Inputs start from real calls of BFCL and tau2 and are mutated (`fuzzing/mutations.py`). Each is a function of seed, target
+and number, so that the number of an input is enough to play it again:
 
     python benchmarks/reliability/fuzz.py --target parser --number 4711
 
-An input goes wrong where the code raises, breaks what must hold (`fuzzing/targets.py`, `fuzzing/journeys.py`), takes more than
-a second of CPU time or 512 MB of memory, or escapes: opens a file for writing, starts a process, connects, imports, executes
-code, or changes a checker, a builtin, the environment or the working directory (`fuzzing/canaries.py`).
+An input goes wrong where the code raises, breaks what must hold (`fuzzing/targets.py`, `fuzzing/journeys.py`), takes more
+than a second of CPU time or 512 MB of memory, or escapes: opens a file for writing, starts a process, connects, imports,
+executes code, or changes a checker, a builtin, the environment or the working directory (`fuzzing/canaries.py`).
 """
 
 import argparse
@@ -20,10 +20,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from fuzzing.worker import FAULTS, MEGABYTES, SECONDS, Batch, Player, Tally, run_batches
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-from fuzzing.worker import FAULTS, MEGABYTES, SECONDS, Batch, Player, Tally, run_batches
 
 SHARES = {
     "parser": 0.33,
@@ -79,9 +78,9 @@ def report(tallies: dict[str, Tally], command: str) -> str:
         "",
         f"`{command}` on {machine}; {packages}. One process, {total.seconds:,.0f} s of CPU time.",
         "",
-        f"Caps: {SECONDS:g} s of CPU time and {MEGABYTES} MB of new memory a call. *Accepted*: calls were read, arguments fit, a "
-        "call ran without error, an episode was solved; the rest was refused as data. *Masked*: the code said that its own "
-        "infrastructure had failed.",
+        f"Caps: {SECONDS:g} s of CPU time and {MEGABYTES} MB of new memory a call. *Accepted*: calls were read, arguments "
+        "fit, a call ran without error, an episode was solved; the rest was refused as data. *Masked*: the code said that "
+        "its own infrastructure had failed.",
         "",
         "| target | inputs | accepted | refused | masked | mean | slowest | crashes | hangs | memory | escapes |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
@@ -99,7 +98,8 @@ def _row(target: str, tally: Tally) -> str:
     refused = tally.inputs - tally.accepted
     shares = f"{tally.accepted / played:.1%} | {refused / played:.1%} | {tally.masked}"
     times = f"{tally.seconds / played * 1e3:.2f} ms | {tally.slowest[0]:.3f} s"
-    return f"| {target} | {tally.inputs:,} | {shares} | {times} | {' | '.join(str(len(tally.faults[each])) for each in FAULTS)} |"
+    faults = " | ".join(str(len(tally.faults[each])) for each in FAULTS)
+    return f"| {target} | {tally.inputs:,} | {shares} | {times} | {faults} |"
 
 
 def _faults(tallies: dict[str, Tally]) -> list[str]:

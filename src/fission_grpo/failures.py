@@ -96,7 +96,7 @@ _RUNTIME_ERRORS: tuple[tuple[RuntimeErrorKind, re.Pattern[str]], ...] = tuple(
 )
 
 LONGEST_ERROR = 8_000
-"""Characters of an environment's error text that are looked at, half from each end: in its middle it quotes what it was given."""
+"""Characters of an error text that are looked at, half from each end: what is longer quotes what it was given."""
 _QUOTED = re.compile(r"(?<!\w)'[^'\n]*'")
 _BLAMELESS = frozenset({RuntimeErrorKind.LOGIN_REQUIRED, RuntimeErrorKind.PRECONDITION})
 """Errors about the state of the world: no parameter of the call is at fault."""

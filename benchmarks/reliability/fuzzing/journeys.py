@@ -100,7 +100,8 @@ def diagnosis(rng: random.Random) -> Outcome:
 def feedback(rng: random.Random) -> Outcome:
     """Feedback of the simulators that no model is asked for, and of a model that answers anything; the failure's file."""
     kind, failure = _failure(rng)
-    chosen = FallbackChain(rng.choice(([RulesSimulator()], [EnvironmentSimulator(), RulesSimulator()]))).diagnose([failure])[0]
+    simulators = rng.choice(([RulesSimulator()], [EnvironmentSimulator(), RulesSimulator()]))
+    chosen = FallbackChain(simulators).diagnose([failure])[0]
     assert leaks(chosen.text, failure) is None, "a leak behind the guard"
     prompt = diagnosis_prompt(failure)[-1]["content"]
     assert prompt.count("\ncorrect calls (secret):") == 1, "data that passes for a heading of the prompt"
@@ -190,8 +191,8 @@ def _page(name: str, failure: Failure, chosen: Feedback) -> str:
 
 @cache
 def _scripts() -> int:
-    call = ToolCall("ls")
-    plain = Failure("t", "s", (), (), (), (), "x", (call,), (ToolResult("e", True),), FailureKind.RUNTIME_ERROR, call_index=0)
+    made, kind = ((ToolCall("ls"),), (ToolResult("e", True),)), FailureKind.RUNTIME_ERROR
+    plain = Failure("t", "s", (), (), (), (), "x", *made, kind, call_index=0)
     return _page("x", plain, RulesSimulator().diagnose([plain])[0]).count("<script")
 
 

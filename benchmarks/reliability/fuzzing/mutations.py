@@ -74,7 +74,11 @@ def hermes(calls: Sequence[ToolCall]) -> str:
 
 def python(calls: Sequence[ToolCall]) -> str:
     """Calls as bfcl-eval writes them: `mv(source='a', destination='b')`."""
-    return ", ".join(f"{call.name}({', '.join(f'{name}={_shown(value)}' for name, value in call.arguments.items())})" for call in calls)
+    return ", ".join(map(_python_call, calls))
+
+
+def _python_call(call: ToolCall) -> str:
+    return f"{call.name}({', '.join(f'{name}={_shown(value)}' for name, value in call.arguments.items())})"
 
 
 def shown(value: Any) -> str:
@@ -102,8 +106,8 @@ def openai(calls: Sequence[ToolCall]) -> str:
 
 FORMATS: Mapping[str, Callable[[Sequence[ToolCall]], str]] = {"hermes": hermes, "python": python, "openai": openai}
 _PIECES = (
-    *("<tool_call>", "</tool_call>", "<think>", "</think>", '"', "\\", "{", "}", "[", "]", "\n", ":", ",", "'", "(", ")", "="),
-    *("NaN", "Infinity", "-Infinity", "null", "\\ud800", "\\u0000", '{"name": "a", "name": "b"}', '"arguments": {}', "//", "#"),
+    *("<tool_call>", "</tool_call>", "<think>", "</think>", *"\"\\{}[]\n:,'()="),
+    *("NaN", "Infinity", "-Infinity", "null", "\\ud800", "\\u0000", '{"name": "a", "name": "b"}', '"arguments": {}', "//"),
     *(*CONTROL_TOKENS, *ESCAPES, *BIDI, "\ud800", "1e999", "9" * 5_000, "[" * 40, '{"a":' * 40),
 )
 
@@ -125,7 +129,7 @@ def _splice(rng: random.Random, text: str, others: Sequence[str]) -> str:
 
 
 def _insert(rng: random.Random, text: str, _: Sequence[str]) -> str:
-    for _ in range(rng.choice((1, 1, 2, 5))):
+    for _again in range(rng.choice((1, 1, 2, 5))):
         place = rng.randrange(len(text) + 1)
         text = text[:place] + rng.choice(_PIECES) + text[place:]
     return text
@@ -140,7 +144,7 @@ def _repeat(rng: random.Random, text: str, _: Sequence[str]) -> str:
 
 def _change(rng: random.Random, text: str, _: Sequence[str]) -> str:
     characters = list(text)
-    for _ in range(min(len(characters), rng.choice((1, 2, 8)))):
+    for _again in range(min(len(characters), rng.choice((1, 2, 8)))):
         characters[rng.randrange(len(characters))] = chr(rng.choice((rng.randrange(128), rng.randrange(0x10FFFF))))
     return "".join(characters)
 

@@ -1,4 +1,4 @@
-"""The process in which inputs are played: under a limit of memory, each timed, with canaries; its parent kills it if it hangs.
+"""The process in which inputs are played: with a limit of memory, a clock and canaries; its parent kills it if it hangs.
 
 What a call costs is measured as time of this process on a CPU, since the machine may be busy with other things.
 """
@@ -101,7 +101,7 @@ class Player:
             for number in range(30):
                 try:
                     target(generator(-1, name, number))
-                except Exception:  # noqa: S112 - what is wrong shows in the run
+                except Exception:  # what is wrong shows in the run
                     continue
 
     def play(self, batch: Batch) -> Tally:

@@ -18,7 +18,7 @@ from fission_grpo.types import ToolCall
 MAX_CHARACTERS = 65_536
 """Longest message that is read."""
 MAX_CALLS = 128
-"""Most calls of one message; the longest reference turn of BFCL makes 34. Matching them with a reference takes quadratic time."""
+"""Most calls of one message (BFCL's longest turn has 34): matching them with a reference takes quadratic time."""
 MAX_DEPTH = 32
 """Deepest nesting of objects and lists in one call; the call's own object is level 1."""
 MAX_DIGITS = 4_300
