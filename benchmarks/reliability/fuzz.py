@@ -20,37 +20,13 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from fuzzing.plan import SHARES, batches_of
 from fuzzing.worker import FAULTS, MEGABYTES, SECONDS, Batch, Player, Tally, run_batches
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-SHARES = {
-    "parser": 0.33,
-    "schema": 0.2,
-    "executor": 0.25,
-    "calculate": 0.12,
-    "call text": 0.06,
-    "functions": 0.02,
-    "diagnosis and reward": 0.01,
-    "tokens": 0.004,
-    "feedback and leak guard": 0.003,
-    "episode": 0.001,
-    "tau2 message": 0.001,
-    "log and report": 0.001,
-}
-"""How the inputs are shared out: the slower a target, the fewer."""
-BATCH = 10_000
 SHOWN = 20
 """Faults of a kind that are listed."""
-
-
-def batches_of(inputs: int, seed: int) -> list[Batch]:
-    """All batches of a run, the small targets first: what is wrong with them shows early."""
-    found: list[Batch] = []
-    for target, share in sorted(SHARES.items(), key=lambda item: item[1]):
-        count = round(inputs * share)
-        found += [Batch(target, first, min(BATCH, count - first), seed) for first in range(0, count, BATCH)]
-    return found
 
 
 def run(inputs: int, seed: int, progress: Progress) -> dict[str, Tally]:
@@ -119,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="where to write the report; by default it is only printed")
     chosen = parser.parse_args(arguments)
     if chosen.target is not None:
-        print(Player().play(Batch(chosen.target, chosen.number or 0, 1, chosen.seed)))
+        print(Player(Path.cwd()).play(Batch(chosen.target, chosen.number or 0, 1, chosen.seed)))
         return
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True)) as progress:

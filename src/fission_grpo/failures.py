@@ -18,7 +18,7 @@ Rules 6 to 9 need reference calls: `reference=None` means unknown, `()` means th
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 
 from fission_grpo.chat.schema import ViolationKind, canonical, check_call, normalise_arguments
@@ -206,7 +206,7 @@ def answered_by_benchmark(kind: FailureKind) -> bool:
 
 def same_call(first: ToolCall, second: ToolCall, tools: Sequence[Tool]) -> bool:
     """Whether two calls mean the same: equal names, and equal arguments after schema defaults."""
-    return first.name == second.name and _arguments(first, tools) == _arguments(second, tools)
+    return first.name == second.name and _identity(first, tools) == _identity(second, tools)
 
 
 def differing_parameter(call: ToolCall, reference: ToolCall, tools: Sequence[Tool]) -> str | None:
@@ -257,6 +257,10 @@ def parameter_at_fault(failure: Failure) -> str | None:
             return None
 
 
+def _identity(call: ToolCall, tools: Sequence[Tool]) -> Hashable:
+    return call.name, canonical(normalise_arguments(call, tools))
+
+
 def _arguments(call: ToolCall, tools: Sequence[Tool]) -> dict[str, object]:
     return {name: canonical(value) for name, value in normalise_arguments(call, tools).items()}
 
@@ -282,7 +286,8 @@ def _error_diagnosis(
     erring = [index for index, result in enumerate(results) if result.is_error]
     if not erring:
         return None
-    repeated = [index for index in erring if any(same_call(calls[index], other, tools) for other in previous)]
+    known = {_identity(call, tools) for call in previous}
+    repeated = [index for index in erring if known and _identity(calls[index], tools) in known]
     index = (repeated or erring)[0]
     text = results[index].content
     kind = FailureKind.REPEATED_FAILING_CALL if repeated else FailureKind.RUNTIME_ERROR

@@ -83,17 +83,19 @@ def generator(seed: int, target: str, number: int) -> random.Random:
 
 
 class Player:
-    """Plays inputs in this process."""
+    """Plays inputs in this process.
 
-    def __init__(self, place: Any = None) -> None:
+    Args:
+        scratch: the working directory, in which nothing may appear.
+        place: is told the number of each input before it is played.
+    """
+
+    def __init__(self, scratch: Path, place: Any = None) -> None:
         self.targets = {**SURFACES, **JOURNEYS}
+        self.scratch = scratch
         self._place = place
         self._warm_up()
-        scratch = Path(tempfile.mkdtemp(prefix="fuzz-scratch-"))
-        os.chdir(scratch)
         self._canaries = Canaries(scratch)
-        gc.collect()
-        gc.freeze()
 
     def _warm_up(self) -> None:
         """Imports and loads what is loaded when it is first needed."""
@@ -104,13 +106,15 @@ class Player:
                 except Exception:  # what is wrong shows in the run
                     continue
 
-    def play(self, batch: Batch) -> Tally:
+    def play(self, batch: Batch, *, with_changes: bool = True) -> Tally:
+        """Plays a batch; `with_changes` looks at all checkers behind it, which takes a while."""
         tally, target = Tally(), self.targets[batch.target]
         for number in range(batch.first, batch.first + batch.count):
             if self._place is not None:
                 self._place.value = number
             self._play(target, batch, number, tally)
-        tally.faults["escape"] += [(batch.first, each) for each in self._canaries.changes()]
+        if with_changes:
+            tally.faults["escape"] += [(batch.first, each) for each in self._canaries.changes()]
         return tally
 
     def _play(self, target: Target, batch: Batch, number: int, tally: Tally) -> None:
@@ -162,7 +166,13 @@ def run_batches(batches: Sequence[Batch]) -> Iterator[tuple[Batch, Tally]]:
 
 
 def _serve(batches: Sequence[Batch], place: Any, answers: Connection) -> None:
-    player = Player(place)
+    with tempfile.TemporaryDirectory(prefix="fuzz-scratch-") as scratch:
+        os.chdir(scratch)
+        _play_all(Player(Path(scratch), place), batches, answers)
+
+
+def _play_all(player: Player, batches: Sequence[Batch], answers: Connection) -> None:
+    gc.freeze()
     soft = _address_space() + (WARM_MEGABYTES + MEGABYTES) * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (soft, soft))
     for batch in batches:

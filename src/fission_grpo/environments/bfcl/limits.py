@@ -65,12 +65,12 @@ def _tree(instance: Any, _: Mapping[str, Any]) -> str | None:
         contents: Mapping[str, Any] | None = getattr(item, "contents", None)
         if contents is None:
             characters += _length(item.content)
-            continue
-        paths += len(contents)
-        characters += path * len(contents) + sum(map(_length, contents))
+        else:
+            paths += len(contents)
+            characters += path * len(contents) + sum(map(_length, contents))
+            stack.extend((child, depth + 1, path + _length(name) + 1) for name, child in contents.items())
         if paths > MAX_PATHS or depth > MAX_DEPTH or characters > MAX_TREE_CHARACTERS:
             return "file system too large"
-        stack.extend((child, depth + 1, path + _length(name) + 1) for name, child in contents.items())
     return None
 
 
