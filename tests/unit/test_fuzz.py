@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reliability.fuzzing.plan import SHARES, batches_of
+from reliability.fuzzing.plan import batches_of
+from reliability.fuzzing.targets import SURFACES
 from reliability.fuzzing.worker import Batch, Player, Tally, generator
 
 INPUTS = 20_000
@@ -28,19 +29,18 @@ def in_scratch(player: Player, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_nothing_is_lost(player: Player) -> None:
     total = Tally()
-    for batch in batches_of(INPUTS, seed=1):
-        total.add(player.play(batch))
+    *others, last = batches_of(INPUTS, seed=1)
+    for batch in others:
+        total.add(player.play(batch, with_changes=False))
+    total.add(player.play(last))
     assert total.faults == {"crash": [], "hang": [], "memory": [], "escape": []}
     assert total.inputs == INPUTS and total.masked == 0
     assert 0.05 < total.accepted / total.inputs < 0.95  # it is neither all noise nor all real calls
 
 
-@pytest.mark.slow
-@settings(max_examples=150)
-@given(st.sampled_from(sorted(SHARES)), st.integers(0, 2**32))
-def test_any_target_takes_any_input(player: Player, target: str, seed: int) -> None:
-    if target in ("episode", "tau2 message", "log and report") and seed % 4:
-        return
+@settings(max_examples=100)
+@given(st.sampled_from(sorted(SURFACES)), st.integers(0, 2**32))
+def test_every_surface_takes_any_input(player: Player, target: str, seed: int) -> None:
     assert not any(player.play(Batch(target, 0, 1, seed), with_changes=False).faults.values())
 
 

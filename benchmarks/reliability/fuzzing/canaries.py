@@ -40,6 +40,7 @@ class Canaries:
 
     def start(self) -> None:
         self.events.clear()
+        self._quick = self._quick_state()
         self._watching = True
 
     def stop(self) -> list[str]:
@@ -81,7 +82,7 @@ class Canaries:
 
     def _state(self) -> dict[str, Any]:
         found: dict[str, Any] = {f"builtin {name}": id(value) for name, value in vars(builtins).items() if name != "_"}
-        found |= {f"variable {name}": value for name, value in os.environ.items()}
+        found |= {f"variable {name}": value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
         found |= {f"file {path}": path.stat().st_mtime_ns for path in self._scratch.rglob("*")}
         for name, module in list(sys.modules.items()):
             if name.startswith(_CHECKERS):

@@ -29,6 +29,8 @@ PATIENCE = 30
 """Seconds without a new input after which the parent ends the process."""
 WARMING_UP = 300
 """Seconds that it may take to load everything."""
+WARMING_INPUTS = 50
+"""Inputs of a target that are played before anything is watched; of those that go the whole road, a fifth of them."""
 WARM_MEGABYTES = 1_024
 """What caches may come to hold over a run, on top of what is loaded."""
 
@@ -100,7 +102,7 @@ class Player:
     def _warm_up(self) -> None:
         """Imports and loads what is loaded when it is first needed."""
         for name, target in self.targets.items():
-            for number in range(30):
+            for number in range(WARMING_INPUTS if name in SURFACES else WARMING_INPUTS // 5):
                 try:
                     target(generator(-1, name, number))
                 except Exception:  # what is wrong shows in the run
