@@ -8,7 +8,6 @@ import sys
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from fission_grpo.cli.compare import compare
 from fission_grpo.cli.doctor import doctor
@@ -17,6 +16,7 @@ from fission_grpo.cli.quickstart import quickstart
 from fission_grpo.cli.report import report
 from fission_grpo.cli.simulator import app as simulator
 from fission_grpo.cli.tasks import app as tasks
+from fission_grpo.cli.terminal import quoted
 from fission_grpo.cli.train import resume, train
 from fission_grpo.cli.view import view
 from fission_grpo.disk import disk_fault
@@ -56,5 +56,5 @@ def main() -> None:
 
 def fail(sentence: str) -> None:
     """Says what is wrong on standard error, and exits with status 2."""
-    Console(stderr=True).print(f"[bold red]Error:[/] [red]{escape(sentence)}[/]", soft_wrap=True, highlight=False)
+    Console(stderr=True).print(f"[bold red]Error:[/] [red]{quoted(sentence)}[/]", soft_wrap=True, highlight=False)
     sys.exit(2)

@@ -1,7 +1,7 @@
 """One episode while it is played: takes in sampled messages, executes their calls, asks the environment for what follows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from fission_grpo.chat.parsing import ParsedMessage, parse_message
@@ -24,6 +24,8 @@ from fission_grpo.types import (
 
 NOT_EXECUTED = "not executed: an earlier call failed"
 """Answers the calls behind an erring one under `EpisodeLimits.stop_at_error`."""
+MAX_ANSWER_CHARACTERS = 500_000
+"""Of all results of one message together: more than a context of 100,000 tokens, and a second of tokenisation."""
 
 
 def answers_to(calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> list[Message]:
@@ -35,18 +37,33 @@ def answers_to(calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> list
 def play_message(environment: Environment, text: str, calls: Sequence[ToolCall], stop_at_error: bool = False) -> Reply:
     """Plays one assistant message: executes its calls and, where there is a user, has him answer one that makes none.
 
+    Results are cut where all of them together are longer than `MAX_ANSWER_CHARACTERS`.
+
     Raises:
         InfrastructureError: the environment failed, whatever it raised.
     """
     with guarded():
         if isinstance(environment, ConversationalEnvironment):
-            return environment.respond(text, calls)
+            reply = environment.respond(text, calls)
+            return replace(reply, results=_bounded(reply.results))
         results: list[ToolResult] = []
         for call in calls:
             results.append(environment.call(call))
             if results[-1].is_error and stop_at_error:
                 break
-        return Reply(tuple(results), (), over=False)
+        return Reply(_bounded(results), (), over=False)
+
+
+def _bounded(results: Sequence[ToolResult]) -> tuple[ToolResult, ...]:
+    if sum(len(result.content) for result in results) <= MAX_ANSWER_CHARACTERS:
+        return tuple(results)
+    room = MAX_ANSWER_CHARACTERS // len(results)
+    return tuple(replace(result, content=_cut(result.content, room)) for result in results)
+
+
+def _cut(content: str, room: int) -> str:
+    left_out = len(content) - room
+    return content if left_out <= 0 else f"{content[:room]} [{left_out} characters left out]"
 
 
 class Chat(Protocol):
