@@ -1,6 +1,6 @@
 """From a recipe to a trained policy in a run folder. The commands `fission train` and `fission resume` are this module."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from fission_grpo.environments.registry import endpoint_user, make_environment
 from fission_grpo.environments.tau2 import tau2_tasks
 from fission_grpo.errors import UserError
 from fission_grpo.fission import FissionSettings
+from fission_grpo.launcher import launched_processes
 from fission_grpo.recipe import Recipe, TaskSource, UserSection
 from fission_grpo.recipe.loading import check_recipe
 from fission_grpo.rewards.composite import CompositeReward, RewardSettings
@@ -31,6 +32,8 @@ from fission_grpo.training.config import FissionGRPOConfig
 from fission_grpo.training.episode import EpisodeTasks
 from fission_grpo.training.methods.registry import CLASSES, make_method
 from fission_grpo.training.metrics import BudgetCallback, MetricsCallback, MetricSink
+from fission_grpo.training.processes import from_main
+from fission_grpo.training.resuming import with_batch
 from fission_grpo.training.run_folder import ALIGNMENT_LOG, GROUP_LOGS, RunFolder
 from fission_grpo.training.simulator.alignment import AlignmentMonitor
 from fission_grpo.training.simulator.serving import check_simulators, refresher_of, simulators_of
@@ -48,6 +51,7 @@ _DEFAULTS = {
     "beta": 0.0,
     "lr_scheduler_type": "constant",
     "disable_tqdm": True,  # our own progress display is fed by the same log
+    "ddp_find_unused_parameters": False,  # looking for them costs time; a mixture of experts has some
 }
 """What a recipe need not say; whatever it says in `trainer` wins."""
 
@@ -68,9 +72,11 @@ def train(
 ) -> None:
     """Trains one run from its recipe, or continues it from its newest whole checkpoint.
 
+    Every process of a run calls it; the main one alone writes the run folder, but for what is sharded.
+
     Args:
         recipe: as `load_recipe` gave it; on resume, as the run folder keeps it.
-        run: the run folder.
+        run: the run folder; that of the main process counts.
         sinks: called with every update's metrics, beside the log.
         token_budget: ends the run at its first update past so many tokens processed (docs/method.md, section 8.2).
 
@@ -80,15 +86,14 @@ def train(
     quieten()
     check_trainable(recipe, run)
     newest = checkpoint.newest_complete(run) if resume else None
+    kept = checkpoint.load_state(newest) if newest is not None else None
     tasks = tasks_of(recipe.tasks.train, "train", recipe.environment)
-    args = trainer_config(recipe, run)
-    folder = RunFolder(run) if resume else RunFolder.create(run, recipe)
+    dealt = recipe if kept is None else with_batch(recipe, kept["batch"], launched_processes())
+    args = trainer_config(dealt, run)
+    folder = from_main(lambda: RunFolder(run) if resume else RunFolder.create(run, recipe))
+    args.output_dir = str(folder.path)  # where no folder was named, the main process has found a free one
     trainer = build_trainer(recipe, args, tasks, folder, sinks)
-    if newest is not None:
-        folder.cut_back(checkpoint.load_state(newest)["logs"])
-    else:
-        folder.cut_back({})
-    spent = folder.tokens()
+    spent = from_main(lambda: _tokens_before(folder, {} if kept is None else kept["logs"]))
     if token_budget is not None:
         trainer.add_callback(BudgetCallback(token_budget, spent))
     at_last_update = newest is not None and checkpoint.step_of(newest) >= args.max_steps > 0
@@ -97,7 +102,14 @@ def train(
         trainer.load_weights(newest)  # killed between the last update and the end
     else:
         trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    trainer.save_model(str(run / "model"))
+    trainer.save_model(str(folder.path / "model"))
+    trainer.accelerator.end_training()
+
+
+def _tokens_before(folder: RunFolder, logs: Mapping[str, int]) -> float:
+    """Cuts the logs back to what a checkpoint keeps of them; returns the tokens processed until then."""
+    folder.cut_back(logs)
+    return folder.tokens()
 
 
 def check_trainable(recipe: Recipe, run: Path) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import gather_object
 from torch import Tensor
 from transformers import AutoTokenizer
 from transformers.trainer_pt_utils import get_model_param_count
@@ -43,6 +43,8 @@ from fission_grpo.training.datasets import check_dataset
 from fission_grpo.training.dynamic_sampling import explore
 from fission_grpo.training.methods.base import Method
 from fission_grpo.training.prefix_sharing.trainer import PrefixSharingGRPOTrainer
+from fission_grpo.training.processes import from_main, summed
+from fission_grpo.training.resuming import batch_of
 from fission_grpo.training.rollouts import (
     CONTEXT_COLUMN,
     FailureFn,
@@ -159,14 +161,12 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
     def _pop_contexts(self, rows: int) -> list[CorrectiveContext]:
         """The pool lives on the main process; every rank gets the same contexts."""
         started, diagnosing, read = time.perf_counter(), self.engine.simulator_seconds, self._simulator_tokens()
-        holder: list[Any] = [None]
-        if self.accelerator.is_main_process:
-            holder[0] = self.engine.pop(self.state.global_step, rows)
+        contexts = from_main(lambda: self.engine.pop(self.state.global_step, rows))
         diagnosing = self.engine.simulator_seconds - diagnosing
         self.count("time/simulator_seconds", diagnosing)
         self.count("time/pop_seconds", time.perf_counter() - started - diagnosing)
         self.count("tokens/simulator", self._simulator_tokens() - read)
-        return broadcast_object_list(holder)[0] if self.accelerator.num_processes > 1 else holder[0]
+        return contexts
 
     def _simulator_tokens(self) -> float:
         """Tokens that a local simulator has processed, each worth what its size is beside the policy's."""
@@ -249,12 +249,13 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
     def _count_rollouts(self, batch: Batch, rollouts: list[Rollout]) -> None:
         """Counts rows, groups and tokens of a half. What the infrastructure broke is masked and counts nowhere."""
         rollouts = [rollout for rollout in rollouts if not rollout.copied]
-        scored = [rollout for rollout in gather_object(_light(rollouts)) if rollout[0] is not None]
-        self.count(f"{batch.name}/reward_sum", sum(reward for reward, _ in scored))
-        self.count(f"{batch.name}/outcomes", sum(outcome for _, outcome in scored))
-        self.count(f"{batch.name}/rows", len(scored))
-        self.count(f"{batch.name}/groups", len(batch.signal))
-        self.count(f"{batch.name}/groups_with_signal", sum(batch.signal))
+        rewards = [rollout.reward for rollout in rollouts if rollout.reward is not None]
+        self.count(f"{batch.name}/reward_sum", sum(rewards))
+        self.count(f"{batch.name}/outcomes", sum(each.outcome for each in rollouts if each.reward is not None))
+        self.count(f"{batch.name}/rows", len(rewards))
+        if self.accelerator.is_main_process:  # groups may lie on several processes
+            self.count(f"{batch.name}/groups", len(batch.signal))
+            self.count(f"{batch.name}/groups_with_signal", sum(batch.signal))
         sampled = sum(rollout.sampled_tokens for rollout in rollouts)
         self.count(f"tokens/{batch.name}_sampled", sampled)
         self.count(f"tokens/{batch.name}_prefill", prefilled_tokens(rollouts))
@@ -319,11 +320,15 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         return rows[self.accelerator.process_index * share :][:share]
 
     def count(self, name: str, value: float) -> None:
-        """Adds to what is logged of the update at hand."""
+        """Adds to what is logged of the update at hand: what this process did, not all of them together."""
         self._tally[name] += value
 
     def _flush_counts(self) -> None:
-        for name, value in self._tally.items():
+        """Equal on all processes, which have to end at the same update of a token budget. Times are the main process's."""
+        main = self.accelerator.is_main_process
+        for name, value in summed(
+            {name: value for name, value in self._tally.items() if main or "time/" not in name}
+        ).items():
             self._metrics["train"][name].append(value)
         self._tally.clear()
 
@@ -396,6 +401,7 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
             "engine": self.engine.state_dict(),
             "queue": self._queue.waiting,
             "monitor": monitor,
+            "batch": batch_of(self.args),
             **self.extra_state(),
         }
 
@@ -457,7 +463,3 @@ def _rendered(chat: ChatFormat, prompts: Sequence[list[Message]], tools: Sequenc
         sibling = index > 0 and prompt == prompts[index - 1] and offered == tools[index - 1]
         ids.append(list(ids[-1]) if sibling else list(chat.render(prompt, offered)))
     return ids
-
-
-def _light(rollouts: list[Rollout]) -> list[tuple[float | None, bool]]:
-    return [(rollout.reward, rollout.outcome) for rollout in rollouts]
