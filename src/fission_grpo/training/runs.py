@@ -50,6 +50,7 @@ _DEFAULTS = {
     "report_to": "none",
     "beta": 0.0,
     "lr_scheduler_type": "constant",
+    "log_level_replica": "error",  # what every process has to say, the main one says
     "disable_tqdm": True,  # our own progress display is fed by the same log
     "ddp_find_unused_parameters": False,  # looking for them costs time; a mixture of experts has some
 }

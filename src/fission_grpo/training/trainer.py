@@ -54,6 +54,7 @@ from fission_grpo.training.rollouts import (
     failure_of_row,
     prompt_of_row,
 )
+from fission_grpo.training.sharding import check_sharding, whole_weights
 from fission_grpo.training.simulator.alignment import AlignmentMonitor
 from fission_grpo.training.token_counts import prefilled_tokens
 from fission_grpo.training.trajectory_log import exploration_record, logged, recovery_record
@@ -125,6 +126,7 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         if self._sample is not None:
             trl_arguments["rollout_func"] = _generate
         super().__init__(model, reward_funcs, args=args, processing_class=processing_class, **trl_arguments)
+        check_sharding(self)
         self.engine = FissionEngine(args.fission_settings(), _chain(error_simulator), self.chat)
         self.monitor = make_monitor(self.engine.chain) if make_monitor else None
         self._policy_size = get_model_param_count(self.model)
@@ -451,7 +453,8 @@ def _check_sampling(method: Method, rollout_func: Any, args: FissionGRPOConfig) 
 
 def _generate(prompts: list[Any], trainer: Any) -> dict[str, Any]:
     """TRL's `rollout_func`: the method samples, with what the user or the granularity gave for it."""
-    output = trainer.method.generate(prompts, trainer, trainer._sample)
+    with whole_weights(trainer):
+        output = trainer.method.generate(prompts, trainer, trainer._sample)
     trainer.batch.masks = output.get("env_mask", [])
     return output
 
