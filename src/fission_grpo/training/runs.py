@@ -28,12 +28,12 @@ from fission_grpo.tasks.mix import Mix
 from fission_grpo.tasks.task import Split, Task, load_tasks
 from fission_grpo.training import checkpoint
 from fission_grpo.training.adapters import lora_config
+from fission_grpo.training.batch_size import on_one_process, on_processes
 from fission_grpo.training.config import FissionGRPOConfig
 from fission_grpo.training.episode import EpisodeTasks
 from fission_grpo.training.methods.registry import CLASSES, make_method
 from fission_grpo.training.metrics import BudgetCallback, MetricsCallback, MetricSink
 from fission_grpo.training.processes import from_main
-from fission_grpo.training.resuming import with_batch
 from fission_grpo.training.run_folder import ALIGNMENT_LOG, GROUP_LOGS, RunFolder
 from fission_grpo.training.simulator.alignment import AlignmentMonitor
 from fission_grpo.training.simulator.serving import check_simulators, refresher_of, simulators_of
@@ -85,13 +85,16 @@ def train(
         UserError: a mistake in the recipe, tasks, model or run folder; nothing was loaded or overwritten before it.
     """
     quieten()
+    if resume:
+        recipe = on_processes(recipe, launched_processes())
     check_trainable(recipe, run)
     newest = checkpoint.newest_complete(run) if resume else None
     kept = checkpoint.load_state(newest) if newest is not None else None
     tasks = tasks_of(recipe.tasks.train, "train", recipe.environment)
-    dealt = recipe if kept is None else with_batch(recipe, kept["batch"], launched_processes())
-    args = trainer_config(dealt, run)
-    folder = from_main(lambda: RunFolder(run) if resume else RunFolder.create(run, recipe))
+    args = trainer_config(recipe, run)
+    folder = from_main(
+        lambda: RunFolder(run) if resume else RunFolder.create(run, on_one_process(recipe, launched_processes()))
+    )
     args.output_dir = str(folder.path)  # where no folder was named, the main process has found a free one
     trainer = build_trainer(recipe, args, tasks, folder, sinks)
     spent = from_main(lambda: _tokens_before(folder, {} if kept is None else kept["logs"]))

@@ -44,7 +44,6 @@ from fission_grpo.training.dynamic_sampling import explore
 from fission_grpo.training.methods.base import Method
 from fission_grpo.training.prefix_sharing.trainer import PrefixSharingGRPOTrainer
 from fission_grpo.training.processes import from_main, summed
-from fission_grpo.training.resuming import batch_of
 from fission_grpo.training.rollouts import (
     CONTEXT_COLUMN,
     FailureFn,
@@ -403,7 +402,6 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
             "engine": self.engine.state_dict(),
             "queue": self._queue.waiting,
             "monitor": monitor,
-            "batch": batch_of(self.args),
             **self.extra_state(),
         }
 
