@@ -199,11 +199,12 @@ def _watching(build: Callable[..., Any], seen: Seen, spared: bool) -> Callable[.
 
     def watched(*arguments: Any) -> FissionGRPOTrainer:
         trainer: Any = build(*arguments)
+        policy: Any = TransformersPolicy
         pop, save, load, forward = (
             trainer._pop_contexts,
             trainer.save_model,
             trainer.engine.load_state_dict,
-            TransformersPolicy._forward,
+            policy._forward,
         )
 
         def popping(rows: int) -> Any:
@@ -227,12 +228,16 @@ def _watching(build: Callable[..., Any], seen: Seen, spared: bool) -> Callable[.
             save(*places, **named)
 
         trainer._pop_contexts, trainer.engine.load_state_dict, trainer.save_model = popping, loading, saving
-        TransformersPolicy._forward = passing  # type: ignore[method-assign]
+        policy._forward = passing
         if spared:
-            trainer._failure_fn = lambda _: None
+            trainer._failure_fn = _nothing
         return trainer
 
     return watched
+
+
+def _nothing(_: object) -> None:
+    """What a spared process's rollouts teach."""
 
 
 def _digest(trainer: Any) -> str:

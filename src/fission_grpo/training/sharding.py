@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch.distributed.fsdp import FSDPModule
-from trl.models import unwrap_model_for_generation
+from trl.models.utils import unwrap_model_for_generation
 
 from fission_grpo.errors import UserError
 

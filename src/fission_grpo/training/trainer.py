@@ -40,7 +40,7 @@ from fission_grpo.training.batch import Batch, Generated
 from fission_grpo.training.batches import EpochSampler, ExplorationQueue, Row, merge_outputs
 from fission_grpo.training.config import FissionGRPOConfig
 from fission_grpo.training.datasets import check_dataset
-from fission_grpo.training.dynamic_sampling import explore
+from fission_grpo.training.dynamic_sampling import check_whole_groups, explore
 from fission_grpo.training.methods.base import Method
 from fission_grpo.training.prefix_sharing.trainer import PrefixSharingGRPOTrainer
 from fission_grpo.training.processes import from_main, summed
@@ -122,6 +122,7 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         self.method = method or Method()
         self._sample = trl_arguments.get("rollout_func")
         _check_sampling(self.method, self._sample, args)
+        check_whole_groups(args, self.method)
         if self._sample is not None:
             trl_arguments["rollout_func"] = _generate
         super().__init__(model, reward_funcs, args=args, processing_class=processing_class, **trl_arguments)
