@@ -42,6 +42,7 @@ SETTINGS = (
     "trainer.gradient_accumulation_steps=1",
     "trainer.num_generations=8",
     "fission.recovery_generations=8",
+    "fission.signal_filter=none",
     "rollout.max_new_tokens=32",
     "tasks.train={generate: {count: 12, seed: 5, mix: compact}}",
 )
@@ -77,6 +78,8 @@ class Bench:
         run, one = self.run(f"whole-{count}"), self.run("whole-1")
         ended = run_processes(count, run, self.settings(count))
         faults = _faults(ended) + _unlike("prompts explored", _prompts(run), _prompts(one))
+        if not any(update["grad_norm"] for update in _metrics(run)):
+            faults.append("the weights stood still")
         passes = _share(ended, lambda seen: sum(seen.passes))
         recovered = sum(bool(contexts) for contexts in ended.seen[0].contexts) if ended.seen else 0
         found = f"sampling took {passes} forward passes by process; {recovered} updates with recoveries"
@@ -183,6 +186,10 @@ def _unlike(what: str, ours: object, theirs: object) -> list[str]:
 def _lines(run: Path, log: str) -> list[dict[str, Any]]:
     path = run / "trajectories" / f"{log}.jsonl"
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def _metrics(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def _prompts(run: Path) -> list[object]:

@@ -12,10 +12,11 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from multiprocessing.context import ForkProcess
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import accelerate.state
@@ -106,21 +107,43 @@ def run_processes(
         sharded: FSDP2 instead of DDP.
         spared: a rank whose rollouts teach nothing.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    place = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    fork = multiprocessing.get_context("fork")
-    processes = [
-        fork.Process(target=_rank, args=(rank, place | (FSDP2 if sharded else {}), folder, settings, spared == rank, death))
-        for rank in range(count)
-    ]
-    for process in processes:
-        process.start()
-    statuses, seconds = _wait(processes)
+
+    def act(rank: int) -> None:
+        report = _beside(folder, rank, "json")
+        report.unlink(missing_ok=True)
+        if sharded:
+            _shard_on_gloo()
+        if death is not None and death.rank == rank:
+            _die(death)
+        seen = Seen()
+        runs.build_trainer = _watching(runs.build_trainer, seen, spared == rank)
+        resume = (folder / "recipe.yaml").exists()
+        runs.train(RunFolder(folder).recipe() if resume else load_recipe(RECIPE, settings), folder, resume=resume)
+        report.write_text(json.dumps(asdict(seen)), encoding="utf-8")
+
+    statuses, seconds = fork_processes(count, act, folder, FSDP2 if sharded else {})
     reports = [_beside(folder, rank, "json") for rank in range(count)]
     seen = [Seen(**json.loads(report.read_text())) for report in reports if report.exists()]
     return Ended(statuses, seconds, seen)
+
+
+def fork_processes(
+    count: int, act: Callable[[int], None], beside: Path, environment: Mapping[str, str] = MappingProxyType({})
+) -> tuple[list[int | None], float]:
+    """Processes of one group, each of which does `act` of its rank; statuses and seconds as in `Ended`.
+
+    Args:
+        beside: next to it lies what they say to their terminals.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    place = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    fork = multiprocessing.get_context("fork")
+    processes = [fork.Process(target=_live, args=(rank, place | environment, beside, act)) for rank in range(count)]
+    for process in processes:
+        process.start()
+    return _wait(processes)
 
 
 def said(folder: Path, rank: int) -> str:
@@ -147,31 +170,18 @@ def _wait(processes: list[ForkProcess]) -> tuple[list[int | None], float]:
     return statuses, time.monotonic() - (first or started)
 
 
-def _rank(
-    rank: int, place: dict[str, str], folder: Path, settings: tuple[str, ...], spared: bool, death: Death | None
-) -> None:
+def _live(rank: int, environment: Mapping[str, str], beside: Path, act: Callable[[int], None]) -> None:
     """The life of one process."""
-    os.environ.update(place | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
-    report = _beside(folder, rank, "json")
-    report.unlink(missing_ok=True)
-    terminal = os.open(_beside(folder, rank, "log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.environ.update({**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+    terminal = os.open(_beside(beside, rank, "log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(terminal, 1)
     os.dup2(terminal, 2)
-    if "ACCELERATE_USE_FSDP" in place:
-        _shard_on_gloo()
-    if death is not None and death.rank == rank:
-        _die(death)
-    seen = Seen()
-    runs.build_trainer = _watching(runs.build_trainer, seen, spared)
-    resume = (folder / "recipe.yaml").exists()
     try:
-        recipe = RunFolder(folder).recipe() if resume else load_recipe(RECIPE, settings)
-        runs.train(recipe, folder, resume=resume)
+        act(rank)
     except BaseException:
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)
-    report.write_text(json.dumps(asdict(seen)), encoding="utf-8")
     os._exit(0)
 
 

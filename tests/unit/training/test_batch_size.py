@@ -1,10 +1,17 @@
 """Batches stay what they are, whatever the number of processes."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from fission_grpo.errors import UserError
 from fission_grpo.recipe import Recipe
 from fission_grpo.training.batch_size import on_one_process, on_processes
+from fission_grpo.training.config import FissionGRPOConfig
+from fission_grpo.training.dynamic_sampling import check_whole_groups
+from fission_grpo.training.methods.base import Method
+from fission_grpo.training.methods.dapo import DAPO
 
 
 def recipe(**trainer: int) -> Recipe:
@@ -48,3 +55,13 @@ def test_a_recipe_is_checked_for_all_processes(monkeypatch: pytest.MonkeyPatch):
         Recipe.model_validate(settings)
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert Recipe.model_validate(settings).batch_rows == 8
+
+
+def test_dynamic_sampling_wants_whole_groups_on_every_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    settings: dict[str, Any] = {"use_cpu": True, "bf16": False, "num_generations": 8, "per_device_train_batch_size": 4}
+    args = FissionGRPOConfig(str(tmp_path), recovery_fraction=0.0, gradient_accumulation_steps=4, **settings)
+    check_whole_groups(args, DAPO())
+    monkeypatch.setattr(FissionGRPOConfig, "world_size", 4)
+    check_whole_groups(args, Method())
+    with pytest.raises(UserError, match="num_generations: 8 found, a divisor of 4 is allowed: under dynamic sampling"):
+        check_whole_groups(args, DAPO())
