@@ -140,7 +140,7 @@ def fork_processes(
         port = str(probe.getsockname()[1])
     place = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     fork = multiprocessing.get_context("fork")
-    processes = [fork.Process(target=_live, args=(rank, place | environment, beside, act)) for rank in range(count)]
+    processes = [fork.Process(target=_live, args=(rank, {**place, **environment}, beside, act)) for rank in range(count)]
     for process in processes:
         process.start()
     return _wait(processes)
