@@ -20,10 +20,11 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from fuzzing.plan import SHARES, batches_of
-from fuzzing.worker import FAULTS, MEGABYTES, SECONDS, Batch, Player, Tally, run_batches
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from fuzzing.plan import SHARES, batches_of
+from fuzzing.worker import FAULTS, MEGABYTES, SECONDS, Batch, Player, Tally, run_batches
 
 SHOWN = 20
 """Faults of a kind that are listed."""

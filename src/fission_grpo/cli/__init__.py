@@ -5,6 +5,7 @@ benchmark are missing because the infrastructure failed, 130 stopped by Ctrl-C.
 """
 
 import sys
+import time
 
 import typer
 from rich.console import Console
@@ -21,6 +22,12 @@ from fission_grpo.cli.train import resume, train
 from fission_grpo.cli.view import view
 from fission_grpo.disk import disk_fault
 from fission_grpo.errors import UserError
+from fission_grpo.launcher import is_main_process, launched_processes
+
+ON_SEVERAL_PROCESSES = ("train", "resume")
+"""Commands that a launcher may start."""
+_GRACE = 10.0
+"""Seconds in which the main process tells a mistake that all processes meet, and the launcher ends the others."""
 
 app = typer.Typer(
     name="fission",
@@ -36,6 +43,17 @@ for command in (quickstart, train, resume, compare, report, view, doctor):
 app.add_typer(evaluate, name="eval")
 app.add_typer(tasks, name="tasks")
 app.add_typer(simulator, name="simulator")
+
+
+@app.callback()
+def check_launch(context: typer.Context) -> None:
+    """Refuses what would only be done several times."""
+    processes, command = launched_processes(), context.invoked_subcommand
+    if processes > 1 and command not in ON_SEVERAL_PROCESSES:
+        raise UserError(
+            f"fission {command}: started by a launcher on {processes} processes, 1 is allowed; "
+            f"{' and '.join(ON_SEVERAL_PROCESSES)} run on several"
+        )
 
 
 def main() -> None:
@@ -56,5 +74,7 @@ def main() -> None:
 
 def fail(sentence: str) -> None:
     """Says what is wrong on standard error, and exits with status 2."""
+    if not is_main_process():
+        time.sleep(_GRACE)
     Console(stderr=True).print(f"[bold red]Error:[/] [red]{quoted(sentence)}[/]", soft_wrap=True, highlight=False)
     sys.exit(2)

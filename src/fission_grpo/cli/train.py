@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fission_grpo.cli.terminal import free_folder, interruptible
+from fission_grpo.launcher import is_main_process
 
 if TYPE_CHECKING:
     from fission_grpo.recipe import Recipe
@@ -27,6 +28,8 @@ def train(
     """Train one run from a recipe.
 
     Example: fission train recipes/bfcl_quick.yaml trainer.max_steps=3
+
+    On several GPUs: accelerate launch --multi_gpu --num_processes 8 -m fission_grpo train RECIPE
     """
     from fission_grpo.recipe import load_recipe
 
@@ -67,7 +70,7 @@ def _dry_run(recipe: "Recipe") -> None:
     from fission_grpo.cli.dry_run import show_dry_run
     from fission_grpo.rollout.cpu import configure_cpu
 
-    console = Console()
+    console = Console(quiet=not is_main_process())
     configure_cpu()
     with console.status("Loading torch"):
         from fission_grpo.training.dry_run import dry_run
@@ -83,7 +86,7 @@ def _train(recipe: "Recipe", run: Path, *, resume: bool) -> None:
     from fission_grpo.reports.progress import ProgressDisplay
     from fission_grpo.rollout.cpu import configure_cpu
 
-    console = Console()
+    console = Console(quiet=not is_main_process())
     configure_cpu()
     label = run.resolve().name
     with interruptible(console, f"`fission resume {run}` continues"):
@@ -92,7 +95,7 @@ def _train(recipe: "Recipe", run: Path, *, resume: bool) -> None:
             from fission_grpo.training.runs import train as train_run
         with ProgressDisplay({label: recipe.trainer.get("max_steps")}, console) as display:
             train_run(recipe, run, resume=resume, sinks=[display.sink(label)])
-        if recipe.evaluation.tasks:
+        if recipe.evaluation.tasks and is_main_process():
             _evaluate(recipe, run, console)
     console.print(f"Trained policy: {run / 'model'}\nNext: fission report {run}", highlight=False)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from fission_grpo.launcher import launched_processes
 from fission_grpo.recipe.base import Address, Fraction, NonNegativeInt, Pair, PositiveInt, Section, TrainerSettings
 from fission_grpo.recipe.methods import METHODS, MethodName
 from fission_grpo.recipe.tasks import TasksSection
@@ -263,12 +264,12 @@ class Recipe(Section):
 
     @property
     def batch_rows(self) -> int:
-        """N, rows of a generation batch on one process, by the rule of `GRPOConfig`."""
+        """N, rows of a generation batch over all processes, by the rule of `GRPOConfig`."""
         explicit = self.trainer.get("generation_batch_size")
         if explicit is not None:
             return int(explicit)
         slices = self.trainer.get("steps_per_generation") or self.trainer.get("gradient_accumulation_steps", 1)
-        return int(self.trainer.get("per_device_train_batch_size", 8)) * int(slices)
+        return int(self.trainer.get("per_device_train_batch_size", 8)) * int(slices) * launched_processes()
 
     @property
     def recovers(self) -> bool:

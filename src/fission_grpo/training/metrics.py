@@ -7,6 +7,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from fission_grpo.failures import CHECKED_KINDS
+from fission_grpo.training.processes import summed
 
 MetricSink = Callable[[dict[str, Any]], None]
 KEPT_LOGS = 100
@@ -75,14 +76,13 @@ class MetricsCallback(TrainerCallback):
         **_: Any,
     ) -> None:
         del state.log_history[:-KEPT_LOGS]
-        if (
-            not state.is_world_process_zero
-            or logs is None
-            or ("exploration/rows" not in logs and "recovery/rows" not in logs)
-        ):
+        if logs is None or ("exploration/rows" not in logs and "recovery/rows" not in logs):
+            return
+        unused = summed(self._take_counts())  # of all processes, so before the others leave
+        if not state.is_world_process_zero:
             return
         record = step_metrics(logs, state.global_step, round(time.perf_counter() - self._started, 4))
-        record["unused"] = dict(self._take_counts())
+        record["unused"] = unused
         for sink in self._sinks:
             sink(record)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import gather_object
 from torch import Tensor
 from transformers import AutoTokenizer
 from transformers.trainer_pt_utils import get_model_param_count
@@ -42,9 +42,10 @@ from fission_grpo.training.batch import Batch, Generated
 from fission_grpo.training.batches import EpochSampler, ExplorationQueue, Row, merge_outputs
 from fission_grpo.training.config import FissionGRPOConfig
 from fission_grpo.training.datasets import check_dataset
-from fission_grpo.training.dynamic_sampling import explore
+from fission_grpo.training.dynamic_sampling import check_whole_groups, explore
 from fission_grpo.training.methods.base import Method
 from fission_grpo.training.prefix_sharing.trainer import PrefixSharingGRPOTrainer
+from fission_grpo.training.processes import from_main, summed
 from fission_grpo.training.rollouts import (
     CONTEXT_COLUMN,
     FailureFn,
@@ -54,6 +55,7 @@ from fission_grpo.training.rollouts import (
     failure_of_row,
     prompt_of_row,
 )
+from fission_grpo.training.sharding import check_sharding, whole_weights
 from fission_grpo.training.simulator.alignment import AlignmentMonitor
 from fission_grpo.training.token_counts import prefilled_tokens
 from fission_grpo.training.trajectory_log import exploration_record, logged, recovery_record
@@ -122,9 +124,11 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         self.method = method or Method()
         self._sample = trl_arguments.get("rollout_func")
         _check_sampling(self.method, self._sample, args)
+        check_whole_groups(args, self.method)
         if self._sample is not None:
             trl_arguments["rollout_func"] = _generate
         super().__init__(model, reward_funcs, args=args, processing_class=processing_class, **trl_arguments)
+        check_sharding(self)
         self.engine = FissionEngine(args.fission_settings(), _chain(error_simulator), self.chat)
         self.monitor = make_monitor(self.engine.chain) if make_monitor else None
         pad_id = cast(Any, self.processing_class).pad_token_id
@@ -164,14 +168,12 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
     def _pop_contexts(self, rows: int) -> list[CorrectiveContext]:
         """The pool lives on the main process; every rank gets the same contexts."""
         started, diagnosing, read = time.perf_counter(), self.engine.simulator_seconds, self._simulator_tokens()
-        holder: list[Any] = [None]
-        if self.accelerator.is_main_process:
-            holder[0] = self.engine.pop(self.state.global_step, rows)
+        contexts = from_main(lambda: self.engine.pop(self.state.global_step, rows))
         diagnosing = self.engine.simulator_seconds - diagnosing
         self.count("time/simulator_seconds", diagnosing)
         self.count("time/pop_seconds", time.perf_counter() - started - diagnosing)
         self.count("tokens/simulator", self._simulator_tokens() - read)
-        return broadcast_object_list(holder)[0] if self.accelerator.num_processes > 1 else holder[0]
+        return contexts
 
     def _simulator_tokens(self) -> float:
         """Tokens that a local simulator has processed, each worth what its size is beside the policy's."""
@@ -254,12 +256,13 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
     def _count_rollouts(self, batch: Batch, rollouts: list[Rollout]) -> None:
         """Counts rows, groups and tokens of a half. What the infrastructure broke is masked and counts nowhere."""
         rollouts = [rollout for rollout in rollouts if not rollout.copied]
-        scored = [rollout for rollout in gather_object(_light(rollouts)) if rollout[0] is not None]
-        self.count(f"{batch.name}/reward_sum", sum(reward for reward, _ in scored))
-        self.count(f"{batch.name}/outcomes", sum(outcome for _, outcome in scored))
-        self.count(f"{batch.name}/rows", len(scored))
-        self.count(f"{batch.name}/groups", len(batch.signal))
-        self.count(f"{batch.name}/groups_with_signal", sum(batch.signal))
+        rewards = [rollout.reward for rollout in rollouts if rollout.reward is not None]
+        self.count(f"{batch.name}/reward_sum", sum(rewards))
+        self.count(f"{batch.name}/outcomes", sum(each.outcome for each in rollouts if each.reward is not None))
+        self.count(f"{batch.name}/rows", len(rewards))
+        if self.accelerator.is_main_process:  # groups may lie on several processes
+            self.count(f"{batch.name}/groups", len(batch.signal))
+            self.count(f"{batch.name}/groups_with_signal", sum(batch.signal))
         sampled = sum(rollout.sampled_tokens for rollout in rollouts)
         self.count(f"tokens/{batch.name}_sampled", sampled)
         self.count(f"tokens/{batch.name}_prefill", prefilled_tokens(rollouts))
@@ -324,7 +327,7 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         return rows[self.accelerator.process_index * share :][:share]
 
     def count(self, name: str, value: float) -> None:
-        """Adds to what is logged of the update at hand."""
+        """Adds to what is logged of the update at hand: what this process did, not all of them together."""
         self._tally[name] += value
 
     def _count_halvings(self) -> None:
@@ -332,7 +335,11 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         self.count("out_of_memory", sum(gather_object([halvings])))
 
     def _flush_counts(self) -> None:
-        for name, value in self._tally.items():
+        """Equal on all processes, which have to end at the same update of a token budget. Times are the main process's."""
+        main = self.accelerator.is_main_process
+        for name, value in summed(
+            {name: value for name, value in self._tally.items() if main or "time/" not in name}
+        ).items():
             self._metrics["train"][name].append(value)
         self._tally.clear()
 
@@ -469,7 +476,8 @@ def _check_sampling(method: Method, rollout_func: Any, args: FissionGRPOConfig) 
 
 def _generate(prompts: list[Any], trainer: Any) -> dict[str, Any]:
     """TRL's `rollout_func`: the method samples, with what the user or the granularity gave for it."""
-    output = trainer.method.generate(prompts, trainer, trainer._sample)
+    with whole_weights(trainer):
+        output = trainer.method.generate(prompts, trainer, trainer._sample)
     trainer.batch.masks = output.get("env_mask", [])
     return output
 
@@ -481,7 +489,3 @@ def _rendered(chat: ChatFormat, prompts: Sequence[list[Message]], tools: Sequenc
         sibling = index > 0 and prompt == prompts[index - 1] and offered == tools[index - 1]
         ids.append(list(ids[-1]) if sibling else list(chat.render(prompt, offered)))
     return ids
-
-
-def _light(rollouts: list[Rollout]) -> list[tuple[float | None, bool]]:
-    return [(rollout.reward, rollout.outcome) for rollout in rollouts]
