@@ -137,6 +137,7 @@ def main() -> None:
                 progress.console.print(f"{outcome.trial.name}: {outcome.differences}", markup=False, highlight=False)
 
         trials = [trial for trial in CHOSEN if arguments.only in trial.name]
+        run_warm(["--help"], bench.folder / "server")  # the imports are no part of how long a run takes
         for kind in KINDS:
             trials += at_random_times(kind, arguments.random, bench.make_whole(kind))
             progress.advance(bar)
