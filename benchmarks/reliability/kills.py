@@ -1,6 +1,6 @@
 """Is a run that is killed and resumed the run that never was? SIGKILL at chosen points and at random times.
 
-    python benchmarks/reliability/kills.py --random 3 --jobs 3 --out benchmarks/results/reliability_kills.md
+    python benchmarks/reliability/kills.py --random 5 --out benchmarks/results/reliability_kills.md
 
 An uninterrupted run of each kind is made by `fission train`. Others are killed: inside a function, by wrapping it from
 outside, or at a random time. Then `fission resume` ends them. Weights, optimizer, random states, pool, selection,
@@ -78,18 +78,19 @@ class Bench:
 
 
 def report(outcomes: Sequence[Outcome], command: str, seconds: float) -> str:
-    kills = sum(len(outcome.deaths) for outcome in outcomes)
-    exact = sum(not outcome.differences for outcome in outcomes)
-    chosen = sum(isinstance(kill, Point) for outcome in outcomes for kill in outcome.trial.kills)
+    killed = [outcome for outcome in outcomes if outcome.deaths]
+    kills = sum(len(outcome.deaths) for outcome in killed)
+    exact = sum(not outcome.differences for outcome in killed)
+    chosen = sum(isinstance(kill, Point) for outcome in killed for kill in outcome.trial.kills)
     lines = [
         "# Killed and resumed",
         "",
         f"`{command}`",
         "",
-        f"{len(outcomes)} runs, {kills} kills by SIGKILL, {chosen} of them at chosen points; **{exact} of {len(outcomes)} "
-        f"runs exact**. One process, one thread; torch {version('torch')}, transformers {version('transformers')}, TRL "
-        f"{version('trl')}, Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}; "
-        f"{seconds / 60:.0f} minutes.",
+        f"{len(killed)} runs, {kills} kills by SIGKILL, {chosen} of them at chosen points, the others at random times; "
+        f"**{exact} of {len(killed)} killed runs exact**. One process, one thread; torch {version('torch')}, transformers "
+        f"{version('transformers')}, TRL {version('trl')}, Python {platform.python_version()}, {os.cpu_count()} cores, "
+        f"{platform.system()}; {seconds / 60:.0f} minutes.",
         "",
         "Kinds: `step`, 6 updates, saved after each, two checkpoints kept; `episode`, 6 updates in whole episodes, saved "
         "after each second one; `endpoint`, as `step` with a chat endpoint as simulator, selection, escalation, alignment "
@@ -116,7 +117,7 @@ def _listed(values: Sequence[int]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--random", type=int, default=3, help="runs of each kind killed at random times (default: 3)")
+    parser.add_argument("--random", type=int, default=5, help="runs of each kind killed at random times (default: 5)")
     parser.add_argument("--only", help="chosen points whose name holds this text (default: all)", default="")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side (default: 2)")
     parser.add_argument("--keep", type=Path, help="folder for the runs; those that are not exact stay there")
@@ -136,13 +137,14 @@ def main() -> None:
                 progress.console.print(f"{outcome.trial.name}: {outcome.differences}", markup=False, highlight=False)
 
         trials = [trial for trial in CHOSEN if arguments.only in trial.name]
+        run_warm(["--help"], bench.folder / "server")  # the imports are no part of how long a run takes
         for kind in KINDS:
             trials += at_random_times(kind, arguments.random, bench.make_whole(kind))
             progress.advance(bar)
         outcomes = [bench.compare_plain(STEP)]
         progress.update(bar, description="killed runs", total=len(trials), completed=0)
         outcomes += bench.all_of(trials, done)
-    command = f"python benchmarks/reliability/kills.py --random {arguments.random} --jobs {arguments.jobs}"
+    command = f"python benchmarks/reliability/kills.py --random {arguments.random}"
     text = report(outcomes, command, time.monotonic() - started)
     if arguments.out:
         arguments.out.write_text(text, encoding="utf-8")

@@ -59,7 +59,11 @@ class Injector:
 
     def _wrap(self, owner: type, name: str, around: Callable[..., Any]) -> None:
         original = getattr(owner, name)
-        setattr(owner, name, lambda *arguments: around(original, *arguments))
+
+        def wrapped(*arguments: Any) -> Any:
+            return around(original, *arguments)
+
+        setattr(owner, name, wrapped)
 
     def _once(self, kind: str, updates: tuple[int, ...] | dict[int, Any]) -> bool:
         """Whether a fault is due that was not injected before, which it is now."""

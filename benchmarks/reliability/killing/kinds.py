@@ -4,6 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fission_grpo.environments.bfcl import BFCLEnvironment
+from fission_grpo.tasks.generate import SplitShares, generate_tasks
+from fission_grpo.tasks.mix import Mix
+from fission_grpo.tasks.task import save_tasks
 from killing.endpoint import Endpoint
 
 RECIPE = Path(__file__).parents[3] / "recipes" / "bfcl_quick.yaml"
@@ -15,7 +19,6 @@ _SMALL = (
     "trainer.lr_scheduler_type=linear",
     "fission.recovery_generations=4",
     "rollout.max_new_tokens=32",
-    "tasks.train={generate: {count: 4, seed: 5, mix: compact}}",
 )
 _STATEFUL = (
     "trainer.warmup_steps=3",
@@ -41,7 +44,11 @@ class Kind:
 
     def train(self, run: Path, endpoint: Endpoint) -> list[str]:
         """The command that starts a run of it."""
-        settings = [*_SMALL, f"trainer.max_steps={self.updates}", *self.settings, *self.more(run.name, endpoint)]
+        tasks = run.parent / "tasks.jsonl"
+        if not tasks.exists():  # once for all runs of a folder: each would check them for contamination again
+            save_tasks(generate_tasks(4, 5, BFCLEnvironment(), mix=Mix.COMPACT, shares=SplitShares(1.0, 0.0, 0.0)), tasks)
+        size = [f"tasks.train={tasks}", f"trainer.max_steps={self.updates}"]
+        settings = [*_SMALL, *size, *self.settings, *self.more(run.name, endpoint)]
         return ["train", str(RECIPE), *settings, "--run", str(run)]
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from killing.points import Point, launch
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
-_IMPORTED = ["fission_grpo.training.runs", "fission_grpo.cli", "fission_grpo.environments.bfcl"]
+_IMPORTED = ["fission_grpo.training.runs", "fission_grpo.cli", "fission_grpo.environments.bfcl", "openai"]
 _LONGEST = 900.0
 """Seconds that a run may take."""
 

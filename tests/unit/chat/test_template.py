@@ -261,6 +261,6 @@ def test_tags_of_calls_and_thinking_stay_tokens(family: str) -> None:
 
 def test_long_answers_are_not_remembered() -> None:
     format = chat("Qwen2.5")
-    before = format._suffix.cache_info().currsize
+    before = format._suffix.cache_info().currsize  # pyright: ignore[reportPrivateUsage]
     format.extend([5], [{"role": "tool", "content": "a" * 100_000}])
-    assert format._suffix.cache_info().currsize == before
+    assert format._suffix.cache_info().currsize == before  # pyright: ignore[reportPrivateUsage]

@@ -10,8 +10,15 @@ from fission_grpo.errors import UserError
 from fission_grpo.recipe import Recipe
 from fission_grpo.training.run_folder import RunFolder
 
-HOLD = "import sys; from pathlib import Path; from fission_grpo.training.run_folder import RunFolder\n"
-HOLD += "with RunFolder(Path(sys.argv[1])).alone(): print('held', flush=True); sys.stdin.read()"
+HOLD = """
+import sys
+from pathlib import Path
+from fission_grpo.training.run_folder import RunFolder
+
+with RunFolder(Path(sys.argv[1])).alone():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 @pytest.fixture
