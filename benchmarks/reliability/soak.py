@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -63,13 +64,16 @@ class Run:
     status: int | None = None
 
     def look(self, seconds: float) -> None:
-        """Takes a sample.
+        """Takes a sample, unless the run has ended, which it should not.
 
         Raises:
-            RuntimeError: the run ended by itself.
+            RuntimeError: it ended before there was anything to look at.
         """
-        if self.process.poll() is not None:
-            raise RuntimeError(f"{self.name}: the run ended with status {self.process.returncode}: {self.folder}.log")
+        self.status = self.process.poll()
+        if self.status is not None:
+            if not self.samples:
+                raise RuntimeError(f"{self.name}: the run ended with status {self.status}: {self.folder}.log")
+            return
         found = psutil.Process(self.process.pid)
         with found.oneshot():
             memory, files, threads = found.memory_info().rss, found.num_fds(), found.num_threads()
@@ -86,9 +90,10 @@ class Run:
         return int(json.loads(whole[-1])["step"]) if whole else 0
 
     def interrupt(self) -> None:
-        """Ctrl-C, and waits for the end."""
+        """Ctrl-C, and waits for the end; a run that does not leave has no status."""
         self.process.send_signal(signal.SIGINT)
-        self.status = self.process.wait(timeout=600)
+        with suppress(subprocess.TimeoutExpired):
+            self.status = self.process.wait(timeout=300)
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,7 @@ def report(runs: Sequence[Run], command: str, minutes: float) -> str:
         f"{minutes:g} minutes, runs side by side; torch {version('torch')}, TRL {version('trl')}, Python "
         f"{platform.python_version()}, {os.cpu_count()} cores, {platform.system()}. First and last window: medians.",
         "",
-        "| run | updates | memory, first to last window | growth | most | open files | threads | slower by | end |",
+        "| run | updates | memory, first to last window | growth | most | open files | threads | slower by | after Ctrl-C |",
         "|---|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     return "\n".join([*lines, *map(_row, runs), "", *map(_curve, runs)]) + "\n"
@@ -169,7 +174,7 @@ def _row(run: Run) -> str:
         f"{files.first:g} to {files.last:g}",
         f"{threads.first:g} to {threads.last:g}",
         f"{_slowdown(run.samples):+.1%}",
-        f"Ctrl-C: status {run.status}, {whole}",
+        f"status {run.status}, {whole}",
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -211,6 +216,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="a.b=c", help="more settings of the recipe")
     parser.add_argument("--out", type=Path, help="write the table there")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in the background deaf to Ctrl-C
     with tempfile.TemporaryDirectory() as scratch:
         runs = [start(name, Path(scratch) / name, arguments.set) for name in arguments.runs]
         try:
