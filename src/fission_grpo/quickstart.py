@@ -114,7 +114,7 @@ class _Part:
         if not start.exists():
             tell("playing start")
             evaluate_into(start, self.recipe.model, tasks[self.index :: len(ARMS)], self.recipe)
-        if not (run / "model" / "training_args.bin").exists():  # what the trainer writes last
+        if not (run / "model").is_dir():  # it appears once it is whole
             tell("loading")
             train(self.recipe, run, resume=(run / "recipe.yaml").exists(), sinks=[tell])
         if not (run / EVALUATION_FILE).exists():

@@ -193,6 +193,8 @@ def _main(job: Job, device: Device, connection: Connection) -> None:
     try:
         job.work(connection.send)
     except UserError as error:
+        if error.__cause__ is not None:
+            traceback.print_exc()
         connection.send(_Failed(str(error)))
     except Exception as error:
         traceback.print_exc()

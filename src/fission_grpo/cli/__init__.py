@@ -69,7 +69,7 @@ def main() -> None:
         if fault is None:
             raise
         where = getattr(error, "filename", None) or "while writing"
-        fail(f"{fault} ({where}): mend that; the same command, or `fission resume RUN`, then goes on")
+        fail(f"{fault} ({where}): mend that, and start again")
 
 
 def fail(sentence: str) -> None:

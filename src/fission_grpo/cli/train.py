@@ -57,13 +57,7 @@ def resume(
 
     if not (run / "recipe.yaml").is_file():
         raise UserError(f"run {run}: no run folder, it has no recipe.yaml; `fission train RECIPE --run {run}` starts a run")
-    recipe = load_recipe(run / "recipe.yaml")
-    if trust_checkpoint:
-        from fission_grpo.training.checkpoint import newest_complete, trust
-
-        if (newest := newest_complete(run)) is not None:
-            trust(newest)
-    _train(recipe, run, resume=True)
+    _train(load_recipe(run / "recipe.yaml"), run, resume=True, trusted=trust_checkpoint)
 
 
 def _dry_run(recipe: "Recipe") -> None:
@@ -82,7 +76,7 @@ def _dry_run(recipe: "Recipe") -> None:
         raise typer.Exit(1)
 
 
-def _train(recipe: "Recipe", run: Path, *, resume: bool) -> None:
+def _train(recipe: "Recipe", run: Path, *, resume: bool, trusted: bool = False) -> None:
     from fission_grpo.reports.progress import ProgressDisplay
     from fission_grpo.rollout.cpu import configure_cpu
 
@@ -94,7 +88,7 @@ def _train(recipe: "Recipe", run: Path, *, resume: bool) -> None:
         with console.status("Loading torch"):
             from fission_grpo.training.runs import train as train_run
         with ProgressDisplay({label: recipe.trainer.get("max_steps")}, console) as display:
-            train_run(recipe, run, resume=resume, sinks=[display.sink(label)])
+            train_run(recipe, run, resume=resume, trusted=trusted, sinks=[display.sink(label)])
         if recipe.evaluation.tasks and is_main_process():
             _evaluate(recipe, run, console)
     console.print(f"Trained policy: {run / 'model'}\nNext: fission report {run}", highlight=False)

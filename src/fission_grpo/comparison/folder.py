@@ -34,7 +34,7 @@ def still_to_do(run: Path, others: Sequence[str], *, trained: bool) -> list[str]
         trained: False of the start policy, which is evaluated alone.
     """
     left: list[str] = []
-    if trained and not (run / "model" / "training_args.bin").exists():  # what the trainer writes last
+    if trained and not (run / "model").is_dir():  # it appears once it is whole
         left.append("train")
     if not (run / EVALUATION_FILE).exists():
         left.append("test")

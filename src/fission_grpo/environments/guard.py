@@ -29,4 +29,5 @@ def guarded() -> Generator[None]:
 
 @cache
 def _say_once(kind: type[Exception]) -> None:
-    _LOGGER.warning("An environment raised %s; its episode is masked and counted", kind.__name__, exc_info=True)
+    # An error, which every process says: an environment may break on one alone.
+    _LOGGER.error("An environment raised %s; its episode is masked and counted", kind.__name__, exc_info=True)

@@ -124,13 +124,13 @@ class TransformersPolicy:
         was_training = self.model.training
         self.model.eval()
         try:
-            waiting = self._ordered(siblings, prefixes)
+            waiting, at_once = self._ordered(siblings, prefixes), self.batch_size
             while waiting:
-                together = waiting[: self.batch_size]
+                together = waiting[:at_once]
                 if self._fits(together, prefixes, uniforms_NT, sampling, store):
                     waiting = waiting[len(together) :]
                 else:
-                    self._halve(together, sampling)
+                    at_once = self._halve(together, sampling)
         finally:
             self.model.train(was_training)
         if store is not None:
@@ -181,17 +181,20 @@ class TransformersPolicy:
             return False
         return True
 
-    def _halve(self, rows: list[_Row], sampling: Sampling) -> None:
-        """Has fewer rows decoded together from now on."""
+    def _halve(self, rows: list[_Row], sampling: Sampling) -> int:
+        """How many rows to decode together instead: from now on, unless these were a last few, which are the longest."""
         if len(rows) == 1:
             raise UserError(
                 f"out of memory while a single row was decoded, a prompt of {len(rows[0].prompt)} tokens with up to "
                 f"{sampling.max_new_tokens} new ones: lower max_context_tokens or max_new_tokens, or take a smaller model"
             )
         give_memory_back()
-        self.batch_size = len(rows) // 2
+        fewer = len(rows) // 2
+        if len(rows) == self.batch_size:
+            self.batch_size = fewer
         self.halvings += 1
-        _LOGGER.warning("Out of memory with %d rows decoded together: %d from here on", len(rows), self.batch_size)
+        _LOGGER.warning("Out of memory with %d rows decoded together: now %d", len(rows), fewer)
+        return fewer
 
     def _prefill(self, rows: list[_Row], prefixes: dict[tuple[int, ...], Prefix | None]) -> _Batch:
         """Reads every different prompt once, then gives each sibling its copy."""

@@ -222,7 +222,7 @@ class LocalSimulator:
         """Out of memory, or any other fault of torch, is the simulator's failure and not the run's."""
         try:
             yield
-        except RuntimeError as error:
+        except (RuntimeError, UserError) as error:  # the policy's advice would be about the run's settings
             raise InfrastructureError(f"simulator {self.model}: {next(iter(str(error).splitlines()), 'failed')}") from error
 
     def state_dict(self) -> dict[str, Any]:

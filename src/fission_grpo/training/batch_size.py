@@ -18,8 +18,8 @@ def on_one_process(recipe: Recipe, processes: int) -> Recipe:
     if processes == 1:
         return recipe
     settings = {ACCUMULATED: _rows(recipe)[1] * processes}
-    if GENERATED in recipe.trainer:
-        settings[GENERATED] = recipe.trainer[GENERATED] * processes
+    if (generated := recipe.trainer.get(GENERATED)) is not None:
+        settings[GENERATED] = generated * processes
     return recipe.model_copy(update={"trainer": recipe.trainer | settings})
 
 
@@ -31,18 +31,20 @@ def on_processes(recipe: Recipe, processes: int) -> Recipe:
     Raises:
         UserError: the rows cannot be dealt out evenly.
     """
+    if processes == 1:
+        return recipe
     at_once, steps = _rows(recipe)
-    generated = recipe.trainer.get(GENERATED, steps)
-    fewer = gcd(steps, generated, processes)
+    generated = recipe.trainer.get(GENERATED)
+    fewer = gcd(steps, steps if generated is None else generated, processes)
     if at_once % (processes // fewer):
         raise UserError(
             f"number of processes: {processes} found, a divisor of {at_once * steps} is allowed: the rows of an update "
             f"({AT_ONCE} {at_once} x {ACCUMULATED} {steps})"
         )
     settings = {AT_ONCE: at_once * fewer // processes, ACCUMULATED: steps // fewer}
-    if GENERATED in recipe.trainer:
+    if generated is not None:
         settings[GENERATED] = generated // fewer
-    return recipe if processes == 1 else recipe.model_copy(update={"trainer": recipe.trainer | settings})
+    return recipe.model_copy(update={"trainer": recipe.trainer | settings})
 
 
 def _rows(recipe: Recipe) -> tuple[int, int]:

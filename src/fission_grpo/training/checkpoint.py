@@ -27,7 +27,7 @@ _LOGGER = logging.getLogger(__name__)
 
 def seal(folder: Path) -> None:
     """Declares a checkpoint whole: every file synced, then `COMPLETE` with their hashes, which `SIGNATURE` signs."""
-    for left in (COMPLETE, SIGNATURE):  # of a save that was cut short
+    for left in (COMPLETE, f".{COMPLETE}.partial", SIGNATURE):  # of a save that was cut short
         (folder / left).unlink(missing_ok=True)
     listed = json.dumps({str(path.relative_to(folder)): _sha256(path) for path in sync_files(folder)}, indent=1)
     _sync(sign(folder, listed.encode()))
@@ -49,8 +49,8 @@ def is_complete(folder: Path) -> bool:
     try:
         hashes: dict[str, str] = json.loads((folder / COMPLETE).read_text(encoding="utf-8"))
         return bool(hashes) and all(_sha256(folder / name) == digest for name, digest in hashes.items())
-    except PermissionError:  # says nothing of the checkpoint: a run must not begin anew for it
-        raise
+    except PermissionError as error:  # says nothing of the checkpoint: a run must not begin anew for it
+        raise UserError(f"{error.filename}: cannot be read; make it readable, and resume again") from error
     except (OSError, ValueError, AttributeError):  # files lost or unreadable; no text, no JSON, no object in `COMPLETE`
         return False
 
@@ -64,14 +64,17 @@ def newest_complete(run: Path) -> Path | None:
     return None
 
 
-def rotate(run: Path, limit: int | None, kept: str | None = None) -> None:
-    """Deletes all but the newest checkpoints. To be called when the newest is sealed.
+def rotate(sealed: Path, limit: int | None, kept: str | None = None) -> None:
+    """Deletes old checkpoints of a run. To be called when the newest is sealed.
 
     Args:
-        limit: how many stay; None for all.
+        sealed: the newest. Later ones, which a resume found damaged, are not counted.
+        limit: how many stay, that one included; None for all, as any number below 1.
         kept: one that stays beside them.
     """
-    for folder in _checkpoints(run)[: -limit if limit else 0]:
+    if limit is None or limit < 1:
+        return
+    for folder in [each for each in _checkpoints(sealed.parent) if step_of(each) <= step_of(sealed)][:-limit]:
         if kept is None or folder.name != Path(kept).name:
             (folder / COMPLETE).unlink(missing_ok=True)  # first: what is half deleted does not even look whole
             shutil.rmtree(folder, ignore_errors=True)
@@ -125,7 +128,7 @@ def saving(folder: Path) -> Generator[None]:
         fault = disk_fault(error, folder.parent)  # before room is made
         shutil.rmtree(folder, ignore_errors=True)
         if fault is not None:
-            raise UserError(f"checkpoint {folder}: {fault}; mend that, and {how_to_go_on(folder.parent)}") from error
+            raise UserError(f"{folder}: {fault}; mend that, and {how_to_go_on(folder.parent)}") from error
         raise
 
 
@@ -133,7 +136,7 @@ def how_to_go_on(run: Path) -> str:
     """Where a run that was stopped will go on, and what to type."""
     kept = newest_complete(run)
     where = f"goes on from {kept.name}" if kept else "starts anew, since no checkpoint is whole yet"
-    return f"`fission resume {run}` then {where}"
+    return f"`fission resume {run}`, or the comparison that it is part of, then {where}"
 
 
 def _sha256(path: Path) -> str:

@@ -112,15 +112,15 @@ class RunFolder:
         """The present length of every log in bytes, as a checkpoint keeps it; so much is synced."""
         return {log: _synced_size(self.path / log) for log in LOGS}
 
-    def check_logs(self, offsets: Mapping[str, int], checkpoint: Path | None) -> None:
+    def check_logs(self, offsets: Mapping[str, int], taken: Path) -> None:
         """Raises UserError where a log has lost what it held when the checkpoint was taken that these offsets are of."""
         for log, size in offsets.items():
             path = self.path / log
             found = path.stat().st_size if path.exists() else 0
-            if checkpoint is not None and found < size:
+            if found < size:
                 raise UserError(
-                    f"{path}: {found} bytes found, at least {size} needed: {checkpoint.name} was taken when it held them; "
-                    f"restore it, or delete {checkpoint} to go on from an older one"
+                    f"{path}: {found} bytes found, at least {size} needed: {taken.name} was taken when it held them; "
+                    f"restore it, or delete {taken} to go on from an older one"
                 )
 
     def cut_back(self, offsets: Mapping[str, int]) -> None:

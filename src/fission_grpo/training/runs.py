@@ -19,7 +19,7 @@ from fission_grpo.environments.registry import endpoint_user, make_environment
 from fission_grpo.environments.tau2 import tau2_tasks
 from fission_grpo.errors import UserError
 from fission_grpo.fission import FissionSettings
-from fission_grpo.launcher import launched_processes
+from fission_grpo.launcher import is_main_process, launched_processes
 from fission_grpo.recipe import Recipe, TaskSource, UserSection
 from fission_grpo.recipe.loading import check_recipe
 from fission_grpo.rewards.composite import CompositeReward, RewardSettings
@@ -38,6 +38,7 @@ from fission_grpo.training.metrics import BudgetCallback, MetricsCallback, Metri
 from fission_grpo.training.processes import from_main
 from fission_grpo.training.run_folder import ALIGNMENT_LOG, GROUP_LOGS, RunFolder
 from fission_grpo.training.shortages import told_in_one_sentence
+from fission_grpo.training.signing import check_key
 from fission_grpo.training.simulator.alignment import AlignmentMonitor
 from fission_grpo.training.simulator.serving import check_simulators, refresher_of, simulators_of
 from fission_grpo.training.step import StepTasks
@@ -71,6 +72,7 @@ def train(
     run: Path,
     *,
     resume: bool = False,
+    trusted: bool = False,
     sinks: Sequence[MetricSink] = (),
     token_budget: int | None = None,
 ) -> None:
@@ -81,6 +83,7 @@ def train(
     Args:
         recipe: as `load_recipe` gave it; on resume, as the run folder keeps it.
         run: the run folder; that of the main process counts.
+        trusted: reads the checkpoint whoever wrote it.
         sinks: called with every update's metrics, beside the log.
         token_budget: ends the run at its first update past so many tokens processed (docs/method.md, section 8.2).
 
@@ -91,6 +94,7 @@ def train(
     if resume:
         recipe = on_processes(recipe, launched_processes())
     check_trainable(recipe, run)
+    check_key()
     tasks = tasks_of(recipe.tasks.train, "train", recipe.environment)
     args = trainer_config(recipe, run)
     folder = from_main(
@@ -98,9 +102,7 @@ def train(
     )
     args.output_dir = str(folder.path)  # where no folder was named, the main process has found a free one
     with folder.alone() if PartialState().is_main_process else nullcontext():
-        newest = checkpoint.newest_complete(folder.path) if resume else None
-        logged: dict[str, int] = checkpoint.load_state(newest)["logs"] if newest else {}
-        from_main(lambda: folder.check_logs(logged, newest))
+        newest, logged = from_main(lambda: _newest(folder, trusted)) if resume else (None, {})
         trainer = build_trainer(recipe, args, tasks, folder, sinks)
         spent = from_main(lambda: _tokens_before(folder, logged))
         if token_budget is not None:
@@ -116,6 +118,18 @@ def train(
         trainer.accelerator.end_training()
 
 
+def _newest(folder: RunFolder, trusted: bool) -> tuple[Path | None, dict[str, int]]:
+    """The newest whole checkpoint, if there is any, and how long the logs were when it was taken."""
+    newest = checkpoint.newest_complete(folder.path)
+    if newest is None:
+        return None, {}
+    if trusted:
+        checkpoint.trust(newest)
+    logged = checkpoint.load_state(newest)["logs"]
+    folder.check_logs(logged, newest)
+    return newest, logged
+
+
 def _tokens_before(folder: RunFolder, logs: Mapping[str, int]) -> float:
     """Cuts the logs back to what a checkpoint keeps of them; returns the tokens processed until then."""
     folder.cut_back(logs)
@@ -125,12 +139,14 @@ def _tokens_before(folder: RunFolder, logs: Mapping[str, int]) -> float:
 def _save_model(trainer: FissionGRPOTrainer, folder: Path) -> None:
     """The trained policy; its folder appears only once it is whole."""
     draft = folder.with_name(f".{folder.name}.partial")
-    trainer.save_model(str(draft))
-    trainer.accelerator.wait_for_everyone()
-    if trainer.accelerator.is_main_process:
-        checkpoint.sync_files(draft)
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
+    with checkpoint.saving(draft):
+        trainer.clear(draft)
+        trainer.save_model(str(draft))
+        trainer.accelerator.wait_for_everyone()
+        if trainer.accelerator.is_main_process:
+            checkpoint.sync_files(draft)
+            shutil.rmtree(folder, ignore_errors=True)
+            draft.rename(folder)
 
 
 def check_trainable(recipe: Recipe, run: Path) -> None:
@@ -142,6 +158,8 @@ def check_trainable(recipe: Recipe, run: Path) -> None:
     check_recipe(recipe.model_dump(exclude_none=True), trainer_fields=trainer_fields())
     resolve_model(recipe.model)
     _method_settings(recipe)
+    if not is_main_process():
+        return  # endpoints answer the main process alone
     if recipe.user is not None:
         endpoint_user(recipe.user.base_url, recipe.user.model).check()
     if recipe.recovers:

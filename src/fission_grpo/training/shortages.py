@@ -25,11 +25,16 @@ def told_in_one_sentence(run: Path) -> Generator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             raise UserError(
-                "out of memory in the update: lower trainer.per_device_train_batch_size, and raise "
-                "trainer.gradient_accumulation_steps by the same factor, which leaves the batch as it is, in "
-                f"{run / 'recipe.yaml'}; {checkpoint.how_to_go_on(run)}"
+                f"out of memory ({_first_line(error)}): in {run / 'recipe.yaml'}, lower trainer.per_device_train_batch_size "
+                "and raise trainer.gradient_accumulation_steps by the same factor, and steps_per_generation where it is "
+                "set, which leaves the batch as it is; or lower rollout.max_new_tokens; "
+                f"{checkpoint.how_to_go_on(run)}"
             ) from error
         fault = disk_fault(error, run)
         if fault is None:
             raise
         raise UserError(f"run folder {run}: {fault}; mend that, and {checkpoint.how_to_go_on(run)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

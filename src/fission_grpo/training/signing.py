@@ -26,6 +26,15 @@ def key_file() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "fission-grpo" / "checkpoint.key"
 
 
+def check_key() -> None:
+    """Makes the key where there is none.
+
+    Raises:
+        UserError: the key cannot be used.
+    """
+    _key()
+
+
 def sign(folder: Path, listed: bytes) -> Path:
     """Signs a checkpoint's list of hashes; returns the file that says so."""
     path = folder / SIGNATURE
@@ -43,7 +52,8 @@ def check_signature(folder: Path, listed: bytes) -> None:
     if not path.is_file() or not hmac.compare_digest(_signature(listed), path.read_bytes()):
         raise UserError(
             f"checkpoint {folder}: not signed with this user's key; it holds a pickle, and somebody else's can do anything "
-            "when it is read; if you trust who wrote it, `fission resume RUN --trust-checkpoint` signs it"
+            f"when it is read; if it is yours, copy {key_file()} from the machine that wrote it; if you trust who wrote it, "
+            "`fission resume RUN --trust-checkpoint` signs it"
         )
 
 
@@ -73,6 +83,8 @@ def _make_key(path: Path) -> None:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(secrets.token_bytes(_KEY_BYTES))
+        file.flush()
+        os.fsync(file.fileno())  # or a power loss may leave a key of no bytes
     with contextlib.suppress(FileExistsError):
         os.link(draft, path)  # whole at once, and never over another process's
     draft.unlink()

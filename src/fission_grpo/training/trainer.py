@@ -331,8 +331,8 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         self._tally[name] += value
 
     def _count_halvings(self) -> None:
-        halvings, self.policy.halvings = self.policy.halvings, 0
-        self.count("out_of_memory", sum(gather_object([halvings])))
+        self.count("out_of_memory", self.policy.halvings)
+        self.policy.halvings = 0
 
     def _flush_counts(self) -> None:
         """Equal on all processes, which have to end at the same update of a token budget. Times are the main process's."""
@@ -401,7 +401,7 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         limit, self.args.save_total_limit = self.args.save_total_limit, None  # TRL would delete before ours is sealed
         try:
             with checkpoint.saving(folder):
-                self._clear(folder)
+                self.clear(folder)
                 super()._save_checkpoint(model, trial)
                 if self.accelerator.is_main_process:
                     checkpoint.save_state(folder, self._fission_state())
@@ -411,10 +411,10 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         finally:
             self.args.save_total_limit = limit
         if self.accelerator.is_main_process:
-            checkpoint.rotate(folder.parent, limit, kept=self.state.best_model_checkpoint)
+            checkpoint.rotate(folder, limit, kept=self.state.best_model_checkpoint)
 
-    def _clear(self, folder: Path) -> None:
-        """What a killed run left of the same save would become part of this one."""
+    def clear(self, folder: Path) -> None:
+        """Removes what a killed run left of the same save: it would become part of this one."""
         if self.accelerator.is_main_process:
             shutil.rmtree(folder, ignore_errors=True)
         self.accelerator.wait_for_everyone()
@@ -445,7 +445,8 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
                 raise UserError(f"resume: no whole checkpoint in {self.args.output_dir}; start the run anew")
             resume_from_checkpoint = str(newest)
         if resume_from_checkpoint:
-            state = checkpoint.load_state(Path(resume_from_checkpoint))
+            whole = Path(resume_from_checkpoint)
+            state = from_main(lambda: checkpoint.load_state(whole))  # the key may be the main process's alone
             if self.monitor is not None and state["monitor"] is not None:
                 self.monitor.load_state_dict(state["monitor"])  # first: it puts the simulator's version into the chain
             self.engine.load_state_dict(state["engine"])

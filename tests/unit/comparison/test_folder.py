@@ -43,9 +43,9 @@ def freeze(out: Path) -> None:
 def test_only_what_is_missing_is_done(tmp_path: Path) -> None:
     assert still_to_do(tmp_path, (), trained=True) == ["train", "test", "probe"]
     assert still_to_do(tmp_path, (), trained=False) == ["test", "probe"]
-    touch(tmp_path / "model" / "model.safetensors")
+    touch(tmp_path / ".model.partial" / "model.safetensors")
     assert "train" in still_to_do(tmp_path, (), trained=True), "killed while the model was written"
-    touch(tmp_path / "model" / "training_args.bin")
+    touch(tmp_path / "model" / "model.safetensors")
     touch(tmp_path / "evaluation.partial")
     assert still_to_do(tmp_path, (), trained=True) == ["test", "probe"]
     touch(tmp_path / "evaluation.jsonl")

@@ -155,6 +155,15 @@ def test_endless_arithmetic_is_an_error_and_can_be_judged() -> None:
     assert trajectory.solved
 
 
+def test_refunds_that_double_with_each_cancellation_end() -> None:
+    environment = started(MODES["airline"][0])
+    reservation = next(iter(make_world("airline").tools.db.reservations))
+    cancel = ToolCall("cancel_reservation", {"reservation_id": reservation})
+    answers = [result.content for result in environment.respond("", (cancel,) * 40).results]
+    assert answers[-1] == "Error: Too many payments to refund"
+    assert max(map(len, answers)) < 200_000
+
+
 def test_a_bill_that_tau2_numbers_at_random_can_be_judged() -> None:
     """Its evaluator plays all calls again and demands equal answers."""
     task = SOLO[0]

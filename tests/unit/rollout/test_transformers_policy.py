@@ -270,12 +270,22 @@ def test_out_of_memory_halves_the_rows_and_changes_nothing(
         assert one.stop_reason == other.stop_reason
     assert (policy.batch_size, policy.halvings) == (4, 2)
     assert [record.message for record in caplog.records] == [
-        "Out of memory with 16 rows decoded together: 8 from here on",
-        "Out of memory with 8 rows decoded together: 4 from here on",
+        "Out of memory with 16 rows decoded together: now 8",
+        "Out of memory with 8 rows decoded together: now 4",
     ]
     asked.clear()
     assert policy.generate(prompts, sampling) == found
     assert max(asked) == 4  # what was learnt is kept
+
+
+def test_a_last_few_rows_without_memory_say_nothing_of_a_full_batch(
+    model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are the longest."""
+    policy = policy_on(model, batch_size=16)
+    with_memory_for(model, 2, monkeypatch)
+    policy.generate(random_prompts(6), Sampling(max_new_tokens=4, seed=7))
+    assert policy.halvings > 0 and policy.batch_size == 16
 
 
 def test_out_of_memory_inside_a_dialogue_keeps_its_prefixes(model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from failing import failure
 from failure_strategies import without_pattern
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from fission_grpo.errors import UserError
+from fission_grpo.errors import InfrastructureError, UserError
 from fission_grpo.rollout.loading import locate_model
 from fission_grpo.rollout.policy import Sampling
 from fission_grpo.simulators import FallbackChain, RulesSimulator
@@ -223,3 +224,14 @@ def test_what_another_model_answered_is_forgotten(folder: Path, caplog: pytest.L
     resumed.diagnose(FAILURES)
     assert resumed.tokens["prefill"] > asked
     assert "not those of the checkpoint" in caplog.text
+
+
+def test_no_memory_is_the_simulators_failure_and_not_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulator = LocalSimulator("bundled", "cpu", batch_size=2, max_new_tokens=12)
+
+    def without_memory(*_: object) -> object:
+        raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+
+    monkeypatch.setattr(simulator._policy, "_prefill", without_memory)  # pyright: ignore
+    with pytest.raises(InfrastructureError, match="simulator bundled: out of memory"):
+        simulator.diagnose([failure("a")])

@@ -14,7 +14,7 @@ from fission_grpo.training.methods.base import Method
 from fission_grpo.training.methods.dapo import DAPO
 
 
-def recipe(**trainer: int) -> Recipe:
+def recipe(**trainer: int | None) -> Recipe:
     return Recipe.model_validate({"model": "bundled", "method": "grpo", "trainer": {"num_generations": 4, **trainer}})
 
 
@@ -34,6 +34,12 @@ def test_an_update_has_as_many_rows_on_any_number_of_processes(processes: int):
 def test_the_same_number_of_processes_gets_the_same_recipe():
     started = recipe(per_device_train_batch_size=8, gradient_accumulation_steps=2, steps_per_generation=4)
     assert on_processes(on_one_process(started, 4), 4).trainer == started.trainer
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_empty_setting_is_none(processes: int):
+    started = recipe(per_device_train_batch_size=8, gradient_accumulation_steps=2, steps_per_generation=None)
+    assert rows(on_processes(on_one_process(started, processes), processes), processes) == 16 * processes
 
 
 def test_the_rows_of_a_generation_stay_too():

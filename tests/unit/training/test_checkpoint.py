@@ -56,7 +56,7 @@ def test_that_one_does_not_count_is_said(tmp_path: Path, caplog: pytest.LogCaptu
 def test_one_that_may_not_be_read_is_not_taken_for_a_broken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     whole(tmp_path, 1)
     monkeypatch.setattr(Path, "read_text", Mock(side_effect=PermissionError(13, "Permission denied")))
-    with pytest.raises(PermissionError):
+    with pytest.raises(UserError, match="make it readable"):
         checkpoint.newest_complete(tmp_path)
 
 
@@ -64,22 +64,40 @@ def test_the_oldest_are_deleted_by_their_numbers(tmp_path: Path):
     """A kill in the middle of a deletion makes the oldest folder the one that changed last."""
     folders = {step: whole(tmp_path, step) for step in (8, 9, 10)}
     (folders[8] / "model.safetensors").unlink()
-    checkpoint.rotate(tmp_path, 2)
+    checkpoint.rotate(folders[10], 2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-9"]
 
 
-@pytest.mark.parametrize(("limit", "left"), [(None, [1, 2, 3]), (1, [1, 3]), (3, [1, 2, 3]), (5, [1, 2, 3])])
+@pytest.mark.parametrize(
+    ("limit", "left"), [(None, [1, 2, 3]), (-1, [1, 2, 3]), (1, [1, 3]), (3, [1, 2, 3]), (5, [1, 2, 3])]
+)
 def test_so_many_stay_and_the_best(tmp_path: Path, limit: int | None, left: list[int]):
-    best, *_ = (whole(tmp_path, step) for step in (1, 2, 3))
-    checkpoint.rotate(tmp_path, limit, kept=str(best))
+    best, _, sealed = (whole(tmp_path, step) for step in (1, 2, 3))
+    checkpoint.rotate(sealed, limit, kept=str(best))
     assert sorted(map(checkpoint.step_of, tmp_path.iterdir())) == left
+
+
+def test_the_one_just_sealed_stays_whatever_lies_there_of_later_ones(tmp_path: Path):
+    """Damaged ones do not count on a resume, so that a run may save behind them."""
+    for step in (40, 60):
+        (whole(tmp_path, step) / checkpoint.COMPLETE).unlink()
+    sealed = whole(tmp_path, 20)
+    checkpoint.rotate(sealed, 1)
+    assert checkpoint.newest_complete(tmp_path) == sealed
+
+
+def test_what_a_killed_seal_left_is_no_part_of_the_next(tmp_path: Path):
+    folder = whole(tmp_path, 1)
+    (folder / f".{checkpoint.COMPLETE}.partial").write_text("{")
+    checkpoint.seal(folder)
+    assert checkpoint.is_complete(folder)
 
 
 def test_a_deletion_that_is_cut_short_leaves_nothing_that_looks_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     old, new = whole(tmp_path, 1), whole(tmp_path, 2)
     monkeypatch.setattr(checkpoint.shutil, "rmtree", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        checkpoint.rotate(tmp_path, 1)
+        checkpoint.rotate(new, 1)
     assert not (old / checkpoint.COMPLETE).exists()
     assert checkpoint.newest_complete(tmp_path) == new
 

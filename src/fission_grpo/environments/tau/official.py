@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from fission_grpo.environments.tau.package import tau_module
 from fission_grpo.environments.tau2.arithmetic import check_expression
+from fission_grpo.environments.tau2.payments import check_payments
 from fission_grpo.environments.tau2.tables import Pristine, SharedTable
 from fission_grpo.environments.tau2.users.base import UserModel, check_reply
 from fission_grpo.errors import FissionError, InfrastructureError, UserError
@@ -72,12 +73,20 @@ class OfficialGame:
         try:
             if call.name == "calculate":
                 check_expression(call.arguments.get("expression"))
+            if call.name == "cancel_reservation":
+                check_payments(self._payments(call.arguments.get("reservation_id")))
         except ValueError as error:
             return ToolResult(f"Error: {error}", is_error=True)
         if call.name == RESPOND:  # to the official package it is no tool, but a name of its own
             return ToolResult(f"Unknown action {RESPOND}", is_error=True)
         observation = self._step(call.name, copy.deepcopy(call.arguments))
         return ToolResult(observation, is_error=observation.startswith(("Error", "Unknown action")))
+
+    def _payments(self, reservation_id: object) -> list[Any]:
+        reservations = self._data.get("reservations", {})
+        if not isinstance(reservation_id, str) or reservation_id not in reservations:
+            return []
+        return reservations[reservation_id]["payment_history"]
 
     def say(self, text: str) -> str:
         return self._step(RESPOND, {"content": text})

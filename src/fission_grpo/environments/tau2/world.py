@@ -12,6 +12,7 @@ from typing import Any
 
 from fission_grpo.environments.tau2.arithmetic import check_expression
 from fission_grpo.environments.tau2.package import package_module
+from fission_grpo.environments.tau2.payments import check_payments
 from fission_grpo.environments.tau2.tables import SharedDatabase, changes_of, database_hash, equal
 
 SHARED = frozenset({"retail", "airline"})
@@ -94,6 +95,8 @@ def _guard(world: Any) -> None:
     tools = world.tools
     if hasattr(tools, "calculate"):
         tools.calculate = _bounded(tools.calculate)
+    if hasattr(tools, "cancel_reservation"):
+        tools.cancel_reservation = _refunding(tools, tools.cancel_reservation)
     if hasattr(tools, "_apply_one_time_charge"):
         tools._apply_one_time_charge = _numbered(tools, tools._apply_one_time_charge)
 
@@ -105,6 +108,16 @@ def _bounded(calculate: Callable[[str], str]) -> Callable[[str], str]:
         return calculate(expression)
 
     return bounded
+
+
+def _refunding(tools: Any, cancel: Callable[[str], Any]) -> Callable[[str], Any]:
+    @wraps(cancel)
+    def refunding(reservation_id: Any) -> Any:
+        if isinstance(reservation_id, str) and reservation_id in tools.db.reservations:  # a policy may write anything
+            check_payments(tools.db.reservations[reservation_id].payment_history)
+        return cancel(reservation_id)
+
+    return refunding
 
 
 def _numbered(tools: Any, charge: Callable[..., None]) -> Callable[..., None]:

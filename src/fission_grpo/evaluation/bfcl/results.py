@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fission_grpo.disk import write_whole
 from fission_grpo.environments.bfcl import CATEGORIES
 from fission_grpo.environments.bfcl.official import Category
 from fission_grpo.errors import UserError
@@ -46,9 +47,7 @@ class ResultFolder:
         for category in CATEGORIES:
             if self.file(category).is_file():
                 lines = sorted(_lines(self.file(category)), key=lambda line: int(line["id"].rpartition("_")[2]))
-                draft = self.file(category).with_suffix(".partial")
-                draft.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-                draft.replace(self.file(category))
+                write_whole(self.file(category), "".join(json.dumps(line) + "\n" for line in lines))
 
     def entries(self) -> Iterator[tuple[Category, Mapping[str, Any]]]:
         """Every line with its category.

@@ -147,6 +147,9 @@ class Refresher:
             status = subprocess.run(
                 [*command, "--out", str(draft)], stdout=log, stderr=log, env=_alone(os.environ), check=False
             ).returncode
+        for kept in (draft / "refresh.yaml", draft / "recipe.yaml"):
+            if kept.is_file():
+                kept.write_text(kept.read_text(encoding="utf-8").replace(str(draft), str(folder)), encoding="utf-8")
         draft.rename(folder)
         return None if status == 0 else f"its training ended with status {status}; see {folder / 'train.log'}"
 

@@ -26,6 +26,7 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from fission_grpo.chat.template import ChatFormat
+from fission_grpo.disk import write_whole
 from fission_grpo.errors import UserError
 from fission_grpo.recipe import SimulatorRecipe, dump_recipe, load_simulator_recipe
 from fission_grpo.rollout.loading import load_policy_model, places_of, resolve_model
@@ -93,7 +94,7 @@ def train_simulator(recipe: SimulatorRecipe, out: Path, *, resume: bool = False,
     resolve_model(recipe.model)
     args = _config(recipe, out)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
+    write_whole(out / "recipe.yaml", dump_recipe(recipe))
     newest = checkpoint.newest_complete(out) if resume else None
     _cut_back(out / LOG_FILE, checkpoint.step_of(newest) if newest else 0)
     trainer = _trainer(recipe, args, train, validation, sink)
@@ -143,8 +144,9 @@ class _Log(TrainerCallback):
             self._sink(", ".join(["training", *shown]), state.global_step, state.max_steps)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        checkpoint.seal(self._out / f"checkpoint-{state.global_step}")
-        checkpoint.rotate(self._out, self._limit, kept=state.best_model_checkpoint)
+        sealed = self._out / f"checkpoint-{state.global_step}"
+        checkpoint.seal(sealed)
+        checkpoint.rotate(sealed, self._limit, kept=state.best_model_checkpoint)
 
 
 def _cut_back(log: Path, step: int) -> None:
