@@ -398,6 +398,7 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
         if self.monitor is not None and self.accelerator.is_main_process:
             self.monitor.at_checkpoint(self.state.global_step, last=self.state.global_step >= self.state.max_steps)
+            self.engine.leave_out_counts()  # the measurement's stand in its own record
         limit, self.args.save_total_limit = self.args.save_total_limit, None  # TRL would delete before ours is sealed
         try:
             with checkpoint.saving(folder):
