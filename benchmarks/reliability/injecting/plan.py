@@ -53,9 +53,13 @@ class Plan:
         endpoint = {"base_url": f"http://127.0.0.1:{self.port}/v1", "model": "m", "retries": 0, "timeout": 4.0}
         return [
             *(f"seed={self.seed}", f"trainer.max_steps={self.updates}", f"trainer.save_steps={self.save_steps}"),
-            *(f"trainer.per_device_train_batch_size={ROWS}", "trainer.gradient_accumulation_steps=1"),
+            *(
+                f"trainer.per_device_train_batch_size={ROWS}",
+                "trainer.gradient_accumulation_steps=1",
+                "trainer.learning_rate=1e-5",
+            ),
             *("trainer.num_generations=4", "fission.recovery_generations=4", "rollout.max_new_tokens=32"),
-            *("tasks.train={generate: {count: 40, seed: 5, mix: compact}}", "fission.simulators=[endpoint, rules]"),
+            *("tasks.train={generate: {count: 120, seed: 5, mix: compact}}", "fission.simulators=[endpoint, rules]"),
             "simulator.alignment={every: 1, failures: 8}",
             f"simulator.endpoint={json.dumps(endpoint | {'concurrency': 1})}",
         ]
@@ -87,4 +91,3 @@ def draw_plan(run: Path, seed: int, updates: int, port: int, saves: int, stops: 
         full_logs=tuple(sorted(others[stops:])),
         clock={update: draw.choice([-30.0, -5.0, -1.0, 1.0, 7.0, 48.0]) for update in sorted(jumps)},
     )
-

@@ -53,4 +53,3 @@ def _status(arguments: list[str], run: Path, point: Point | None, seconds: float
     process.kill()
     process.join()
     return process.exitcode
-
