@@ -52,14 +52,15 @@ def watched(plan: Plan) -> list[End]:
 def report(plan: Plan, ends: Sequence[End], entries: Sequence[Entry], wrong: Sequence[str], minutes: float) -> str:
     """The table, and what does not match."""
     injected, undone = sum(each.injected for each in entries), sum(each.undone for each in entries)
+    balanced = sum(each.balanced for each in entries)
     lines = [
         "# Failing infrastructure",
         "",
         f"`python benchmarks/reliability/faults.py --updates {plan.updates} --seed {plan.seed}`",
         "",
         f"One run of {plan.updates:,} updates of 8 rows, saved every {plan.save_steps}; {len(ends)} processes, of which "
-        f"{len(ends) - 1} were stopped by a fault and the next one resumed. {injected:,} faults injected, of which {undone:,} "
-        f"lay in updates that a resume did again; **{sum(each.balanced for each in entries)} of {len(entries)} kinds "
+        f"{len(ends) - 1} were stopped by a fault and the next one resumed. {injected:,} faults were injected; "
+        f"{undone:,} of them lay in updates that a resume did again. **{balanced} of {len(entries)} kinds are "
         f"accounted for to the last fault**, {masked(plan):,} rollouts masked. torch {version('torch')}, transformers "
         f"{version('transformers')}, TRL {version('trl')}, Python {platform.python_version()}, {os.cpu_count()} cores, "
         f"{platform.system()}; {minutes:.0f} minutes.",
@@ -72,9 +73,9 @@ def report(plan: Plan, ends: Sequence[End], entries: Sequence[Entry], wrong: Seq
             for each in entries
         ),
         "",
-        "Undone: the run was stopped behind this update and resumed before it, so that it and its lines were done again. The "
-        "count must be what was injected less that. `endpoint/...` are questions for training, `alignment/...` those for a "
-        "measurement at a checkpoint.",
+        "Undone: the run was stopped behind this update and resumed before it, so that it and its lines were done again. "
+        "The count must be what was injected less that. `endpoint/...` are questions for training, `alignment/...` those "
+        "for a measurement at a checkpoint.",
         "",
         *([f"- **{each}**" for each in wrong] or ["Every update stands in the logs once; no line is missing or torn."]),
     ]

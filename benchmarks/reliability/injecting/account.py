@@ -1,4 +1,4 @@
-"""What was injected, beside what the run says of it: kind by kind, and logs in which no update is missing or stands twice."""
+"""What was injected, beside what the run says of it: kind by kind, and whether any update is missing or stands twice."""
 
 import json
 import signal

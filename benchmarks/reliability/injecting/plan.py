@@ -53,12 +53,9 @@ class Plan:
         endpoint = {"base_url": f"http://127.0.0.1:{self.port}/v1", "model": "m", "retries": 0, "timeout": 4.0}
         return [
             *(f"seed={self.seed}", f"trainer.max_steps={self.updates}", f"trainer.save_steps={self.save_steps}"),
-            *(
-                f"trainer.per_device_train_batch_size={ROWS}",
-                "trainer.gradient_accumulation_steps=1",
-                "trainer.learning_rate=1e-5",
-            ),
+            *(f"trainer.per_device_train_batch_size={ROWS}", "trainer.gradient_accumulation_steps=1"),
             *("trainer.num_generations=4", "fission.recovery_generations=4", "rollout.max_new_tokens=32"),
+            "trainer.learning_rate=1e-5",  # a policy that stays as it is goes on failing in many ways
             *("tasks.train={generate: {count: 120, seed: 5, mix: compact}}", "fission.simulators=[endpoint, rules]"),
             "simulator.alignment={every: 1, failures: 8}",
             f"simulator.endpoint={json.dumps(endpoint | {'concurrency': 1})}",
