@@ -1,4 +1,4 @@
-"""A run around which everything fails ends, and every fault is accounted for. `benchmarks/reliability/faults.py` at length."""
+"""A run around which everything fails ends and accounts for every fault. At length: `benchmarks/reliability/faults.py`."""
 
 import socket
 from pathlib import Path
