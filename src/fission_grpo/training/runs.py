@@ -99,7 +99,7 @@ def train(
     args.output_dir = str(folder.path)  # where no folder was named, the main process has found a free one
     with folder.alone() if PartialState().is_main_process else nullcontext():
         newest = checkpoint.newest_complete(folder.path) if resume else None
-        logged: dict[str, int] = checkpoint.load_state(newest)["logs"] if newest else {}
+        logged = checkpoint.log_lengths(newest) if newest else {}
         from_main(lambda: folder.check_logs(logged, newest))
         trainer = build_trainer(recipe, args, tasks, folder, sinks)
         spent = from_main(lambda: _tokens_before(folder, logged))

@@ -430,6 +430,13 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
             **self.extra_state(),
         }
 
+    def _take_over(self, state: dict[str, Any]) -> None:
+        if self.monitor is not None and state["monitor"] is not None:
+            self.monitor.load_state_dict(state["monitor"])  # first: it puts the simulator's version into the chain
+        self.engine.load_state_dict(state["engine"])
+        self._queue.waiting = state["queue"]
+        self.policy.batch_size = state["rows_decoded"]
+
     def load_weights(self, folder: Path) -> None:
         """Takes over the weights of a checkpoint, and nothing else of it."""
         self._load_from_checkpoint(str(folder))
@@ -447,11 +454,8 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
             resume_from_checkpoint = str(newest)
         if resume_from_checkpoint:
             state = checkpoint.load_state(Path(resume_from_checkpoint))
-            if self.monitor is not None and state["monitor"] is not None:
-                self.monitor.load_state_dict(state["monitor"])  # first: it puts the simulator's version into the chain
-            self.engine.load_state_dict(state["engine"])
-            self._queue.waiting = state["queue"]
-            self.policy.batch_size = state["rows_decoded"]
+            with checkpoint.understood(Path(resume_from_checkpoint)):
+                self._take_over(state)
         return super().train(resume_from_checkpoint, *arguments, **named)
 
 
