@@ -31,12 +31,12 @@ FAULTS: dict[str, dict[str, Answer]] = {
     "connection": {"hangs up": hang_up, "cuts": cut, "resets": reset},
     "too_long": {"does not stop": without_end(b'{"choices": "' + b"x" * 65536)},
 }
-"""By the name under which the endpoint simulator counts it as lost."""
+"""By the reason for which the endpoint simulator counts it as lost."""
 
 
 @contextmanager
 def failing_endpoint(port: int, seed: int, rate: float, ledger: Ledger) -> Generator[None]:
-    """Serves at a port. Between updates it is honest, as the check before a run needs it."""
+    """Serves at a port. Before the first update it is honest, as the check before a run needs it."""
     asked = 0
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
@@ -47,7 +47,7 @@ def failing_endpoint(port: int, seed: int, rate: float, ledger: Ledger) -> Gener
         if not ledger.update or not (dead or draw.random() < rate):
             return HONEST(handler)
         reason = "connection" if dead else draw.choice(list(FAULTS))
-        ledger.injected(f"endpoint/{reason}")
+        ledger.injected(f"{'alignment' if ledger.measuring else 'endpoint'}/{reason}")
         return draw.choice(list(FAULTS[reason].values()))(handler)
 
     with serving(answer, port):

@@ -1,6 +1,4 @@
-"""One process of a faulty run: `fission train` or `fission resume`, with the functions around it wrapped.
-
-    python benchmarks/reliability/injecting/launcher.py PLAN.json
+"""One process of a faulty run: what `fission train` or `fission resume` does, with the functions that it calls wrapped.
 
 Exit status as the command's: 0 done, 2 stopped with one sentence; -9 where it killed itself, as planned.
 """
@@ -9,7 +7,6 @@ import os
 import random
 import resource
 import signal
-import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -27,14 +24,13 @@ from fission_grpo.training import checkpoint
 from fission_grpo.training.run_folder import RunFolder
 from fission_grpo.training.runs import train
 from fission_grpo.training.trainer import FissionGRPOTrainer
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from injecting.endpoint import failing_endpoint
 from injecting.ledger import Ledger
-from injecting.plan import Plan, load_plan
+from injecting.plan import Plan
+from warm import write_into
 
 RECIPE = Path(__file__).parents[3] / "recipes" / "bfcl_quick.yaml"
-ROOM = 1_000_000
+ROOM = 5_000_000
 """Bytes of a file that a failing disk still takes: less than the policy's weights, more than any log grows meanwhile."""
 
 
@@ -92,8 +88,9 @@ class Injector:
 
     def _save(self, original: Callable[..., Any], trainer: Any, model: Any, trial: Any) -> Any:
         with _failing_disk(ROOM if self._once("disk/save", self._plan.full_saves) else None):
-            self._ledger.update = 0  # what is measured at a checkpoint is asked of an honest endpoint
-            return original(trainer, model, trial)
+            self._ledger.measuring = True
+            original(trainer, model, trial)
+            self._ledger.measuring = False
 
     def _append(self, original: Callable[..., Any], folder: RunFolder, log: str, record: Any) -> Any:
         path = folder.path / log
@@ -129,22 +126,19 @@ def _failing_disk(most: int | None) -> Generator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def main() -> None:
-    plan = load_plan(Path(sys.argv[1]))
+def launch(plan: Plan, log: Path) -> None:
+    """The main function of a process: begins the plan's run, or goes on with it."""
+    write_into(log)
     torch.set_num_threads(1)
     run = Path(plan.run)
-    ledger = Ledger(run.with_suffix(".ledger.jsonl"))
+    ledger = Ledger(plan.ledger)
     resume = (run / "recipe.yaml").exists()
     newest = checkpoint.newest_complete(run) if resume else None
     ledger.resumed(checkpoint.step_of(newest) if newest else 0)
     recipe = load_recipe(run / "recipe.yaml") if resume else load_recipe(RECIPE, plan.overrides)
     Injector(plan, ledger).install()
-    with failing_endpoint(plan.port, plan.seed, plan.endpoint_rate, ledger):
-        train(recipe, run, resume=resume)
-
-
-if __name__ == "__main__":
     try:
-        main()
+        with failing_endpoint(plan.port, plan.seed, plan.endpoint_rate, ledger):
+            train(recipe, run, resume=resume)
     except UserError as error:
         fail(str(error))

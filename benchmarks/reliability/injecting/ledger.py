@@ -11,12 +11,14 @@ class Ledger:
     """Appends; what a process has written survives its being killed.
 
     Attributes:
-        update: the update under way, counted from 1; 0 between updates, and then nothing is injected.
+        update: the update under way, counted from 1; 0 before the first, and then nothing is injected.
+        measuring: whether that update is done, and its checkpoint under way, for which the simulators are measured.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.update = 0
+        self.measuring = False
 
     def resumed(self, at: int) -> None:
         """A process begins after update `at`: what was injected later is done anew."""

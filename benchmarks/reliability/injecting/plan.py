@@ -2,7 +2,7 @@
 
 import json
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 ROWS = 8
@@ -38,6 +38,16 @@ class Plan:
     clock: dict[int, float]
 
     @property
+    def ledger(self) -> Path:
+        """What was injected (`Ledger`)."""
+        return Path(f"{self.run}.ledger.jsonl")
+
+    @property
+    def stops(self) -> int:
+        """How often the run is stopped."""
+        return len(self.kills) + len(self.full_saves) + len(self.full_logs)
+
+    @property
     def overrides(self) -> list[str]:
         """Settings over `recipes/bfcl_quick.yaml`: small updates, an endpoint for simulator."""
         endpoint = {"base_url": f"http://127.0.0.1:{self.port}/v1", "model": "m", "retries": 0, "timeout": 4.0}
@@ -45,15 +55,14 @@ class Plan:
             *(f"seed={self.seed}", f"trainer.max_steps={self.updates}", f"trainer.save_steps={self.save_steps}"),
             *(f"trainer.per_device_train_batch_size={ROWS}", "trainer.gradient_accumulation_steps=1"),
             *("trainer.num_generations=4", "fission.recovery_generations=4", "rollout.max_new_tokens=32"),
-            *("tasks.train={generate: {count: 40, seed: 5, mix: compact}}", "fission.simulators=[endpoint, rules]"),
+            "trainer.learning_rate=1e-5",  # a policy that stays as it is goes on failing in many ways
+            *("tasks.train={generate: {count: 120, seed: 5, mix: compact}}", "fission.simulators=[endpoint, rules]"),
+            "simulator.alignment={every: 1, failures: 8}",
             f"simulator.endpoint={json.dumps(endpoint | {'concurrency': 1})}",
         ]
 
-    def save(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
 
-
-def draw_plan(run: Path, seed: int, updates: int, port: int, saves: int = 10, stops: int = 2) -> Plan:
+def draw_plan(run: Path, seed: int, updates: int, port: int, saves: int, stops: int) -> Plan:
     """A plan in which everything happens.
 
     Args:
@@ -79,10 +88,3 @@ def draw_plan(run: Path, seed: int, updates: int, port: int, saves: int = 10, st
         full_logs=tuple(sorted(others[stops:])),
         clock={update: draw.choice([-30.0, -5.0, -1.0, 1.0, 7.0, 48.0]) for update in sorted(jumps)},
     )
-
-
-def load_plan(path: Path) -> Plan:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    for name in ("memory", "clock"):
-        content[name] = {int(update): value for update, value in content[name].items()}
-    return Plan(**content)

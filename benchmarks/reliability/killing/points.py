@@ -13,6 +13,8 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from warm import write_into
+
 SEALS = "seals"
 """File beside a run folder: the steps of the checkpoints that were sealed, one a line."""
 
@@ -77,9 +79,7 @@ def launch(arguments: list[str], run: Path, point: Point | None) -> None:
 
     torch was imported before the fork, by a process that had set the threads: the command cannot set them again.
     """
-    with Path(f"{run}.log").open("a", encoding="utf-8") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
+    write_into(Path(f"{run}.log"))
     import fission_grpo.cli
     import fission_grpo.rollout.cpu
 

@@ -1,7 +1,5 @@
 """Processes of `fission train` and `fission resume`, started warm and killed.
 
-Importing torch and TRL costs ten seconds of CPU. A fork server of the standard library imports them once; each run is a
-fork of it. That is sound with one OpenMP thread: then the server has no thread but jemalloc's own, which a fork survives.
 One run is made by a plain process as well, with another seed of Python's hashes: it must be the same.
 """
 
@@ -9,14 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-from multiprocessing import get_context
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 from killing.points import Point, launch
+from warm import ENVIRONMENT, start_warm
 
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
-_IMPORTED = ["fission_grpo.training.runs", "fission_grpo.cli", "fission_grpo.environments.bfcl", "openai"]
 _LONGEST = 900.0
 """Seconds that a run may take."""
 
@@ -53,16 +48,8 @@ def run_warm(arguments: list[str], run: Path) -> None:
 
 
 def _status(arguments: list[str], run: Path, point: Point | None, seconds: float) -> int | None:
-    process = _context().Process(target=launch, args=(arguments, run, point))
-    process.start()
+    process = start_warm(launch, arguments, run, point)
     process.join(seconds)
     process.kill()
     process.join()
     return process.exitcode
-
-
-def _context() -> ForkServerContext:
-    os.environ |= ENVIRONMENT  # read by the server when it imports torch
-    context = get_context("forkserver")
-    context.set_forkserver_preload(_IMPORTED)
-    return context

@@ -76,7 +76,7 @@ def bfcl(
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Requests under way at a time.", rich_help_panel=ENDPOINT)] = 16,
     timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds of silence before a request is given up.", rich_help_panel=ENDPOINT)
+        float, typer.Option(min=0.1, help="Seconds within which an answer must be there.", rich_help_panel=ENDPOINT)
     ] = 600.0,
     retries: Annotated[
         int, typer.Option(min=0, help="Further tries of a failed request, with growing waits.", rich_help_panel=ENDPOINT)
@@ -139,6 +139,10 @@ def _play(options: "Options", console: Console) -> None:
     from fission_grpo.evaluation.out_folder import open_folder, save_failures
 
     check_options(options)
+    if options.base_url is not None:
+        from fission_grpo.endpoint_client import check_reachable
+
+        check_reachable("--base-url", options.base_url)
     with console.status("Loading the model"):
         run = plan(options)
     open_folder(run.out, asdict(run.settings))

@@ -66,7 +66,7 @@ Concurrency = Annotated[
     typer.Option(min=1, help="Conversations with the endpoint at a time.", rich_help_panel=ENDPOINT),
 ]
 Timeout = Annotated[
-    float, typer.Option(min=0.1, help="Seconds of silence before a request is given up.", rich_help_panel=ENDPOINT)
+    float, typer.Option(min=0.1, help="Seconds within which an answer must be there.", rich_help_panel=ENDPOINT)
 ]
 Retries = Annotated[
     int, typer.Option(min=0, help="Further tries of a failed request, with growing waits.", rich_help_panel=ENDPOINT)
@@ -173,6 +173,10 @@ def _play(options: "Options", console: Console) -> None:
 
     with console.status("Reading the benchmark"):
         check_options(options)
+    if options.base_url is not None:
+        from fission_grpo.endpoint_client import check_reachable
+
+        check_reachable("--base-url", options.base_url)
     with console.status("Loading the model"):
         run = plan(options)
     open_folder(run.out, run.settings)

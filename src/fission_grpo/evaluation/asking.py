@@ -7,6 +7,14 @@ from typing import Any
 from fission_grpo.errors import InfrastructureError
 from fission_grpo.types import Message, Tool
 
+NOT_TRIED = "not tried: the endpoint seemed down"
+_LEAST_PATIENCE = 3
+
+
+def patience(at_once: int) -> int:
+    """Failures in a row after which an endpoint is taken for down: all that it is asked at once, which fail together."""
+    return max(_LEAST_PATIENCE, at_once)
+
 
 @dataclass(frozen=True)
 class Request:

@@ -1,7 +1,7 @@
 """An OpenAI-compatible endpoint: text completions, as bfcl-eval asks local servers, or chat with tool calls.
 
-The client retries by itself what is worth it (no connection, time-outs, 429 with its `Retry-After`, 5xx), with growing
-waits. What is left after that is an infrastructure error of one episode: the others go on, and a second call plays it again.
+The client retries by itself what is worth it (no connection, 429 with its `Retry-After`, 5xx), with growing waits. What is
+left after that is an infrastructure error of one episode: the others go on, and a second call plays it again.
 """
 
 import time
@@ -11,7 +11,9 @@ from typing import Any, cast
 
 import openai
 
-from fission_grpo.credentials import API_KEY, address_fault, api_key, message_without_key, without_key
+from fission_grpo.credentials import API_KEY, address_fault, message_without_key, without_key
+from fission_grpo.endpoint_answers import token_count
+from fission_grpo.endpoint_client import BrokenOff, bounded_client
 from fission_grpo.errors import InfrastructureError, UserError
 from fission_grpo.evaluation.asking import Completion, ContextExceeded, Decoding, Outcome, Request
 
@@ -40,8 +42,8 @@ class EndpointSettings:
 
     Attributes:
         concurrency: requests under way at a time.
-        timeout: seconds without a byte of the answer after which a request is given up.
-        retries: further tries of a request.
+        timeout: seconds within which an answer must be there; one that is later is not asked for again.
+        retries: further tries of a request after other faults that may pass.
 
     Raises:
         UserError: the address holds a secret.
@@ -64,11 +66,8 @@ class Endpoint:
     def __init__(self, settings: EndpointSettings, decoding: Decoding) -> None:
         self._settings = settings
         self._decoding = decoding
-        self._client = openai.OpenAI(
-            base_url=settings.base_url,
-            api_key=api_key() or "none",
-            timeout=openai.Timeout(settings.timeout, connect=min(settings.timeout, CONNECT_TIMEOUT)),
-            max_retries=settings.retries,
+        self._client = bounded_client(
+            settings.base_url, timeout=settings.timeout, connect_timeout=CONNECT_TIMEOUT, retries=settings.retries
         )
 
     def close(self) -> None:
@@ -84,6 +83,8 @@ class Endpoint:
             return self._within_context(request)
         except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
             raise UserError(self._refusal(error)) from error
+        except BrokenOff as error:
+            return InfrastructureError(f"{error}; see --timeout and --max-new-tokens")
         except (openai.OpenAIError, _Garbage) as error:
             if _is_about_context(error):
                 return ContextExceeded(_first_line(error))
@@ -144,7 +145,7 @@ class Endpoint:
 
     def _completion(self, answer: Any, text: str, calls: tuple[Mapping[str, Any], ...], started: float) -> Completion:
         usage = getattr(answer, "usage", None)  # some servers leave it out, or half of it
-        read, written = (getattr(usage, name, None) or 0 for name in ("prompt_tokens", "completion_tokens"))
+        read, written = (token_count(getattr(usage, name, None)) for name in ("prompt_tokens", "completion_tokens"))
         return Completion(text, calls, read, written, time.perf_counter() - started)
 
     def _refusal(self, error: openai.APIStatusError) -> str:

@@ -110,8 +110,8 @@ class FissionEngine:
         self._counts.clear()
         for group, counted in self._counters().items():
             told = counted - self._reported.get(group, Counter())
-            self._reported[group] = Counter(counted)
             counts |= {f"fission/{group}/{name}": float(count) for name, count in sorted(told.items())}
+        self.leave_out_counts()
         return counts | {
             "fission/pool_size": float(len(self.pool)),
             "fission/pool_mean_age": self.pool.mean_age(),
@@ -119,6 +119,10 @@ class FissionEngine:
             "fission/pool_expired": float(self.pool.expired),
             "fission/pool_evicted": float(self.pool.evicted),
         }
+
+    def leave_out_counts(self) -> None:
+        """What the simulators have counted so far is told: `metrics` begins behind it."""
+        self._reported = {group: Counter(counted) for group, counted in self._counters().items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on; picklable."""

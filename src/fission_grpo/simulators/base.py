@@ -56,6 +56,11 @@ class Counting(Protocol):
     counts: Counter[str]
 
 
+def counted(simulator: Simulator | None) -> Counter[str]:
+    """A copy of what a simulator has counted so far; empty for one that does not count."""
+    return Counter(simulator.counts if isinstance(simulator, Counting) else ())
+
+
 @runtime_checkable
 class Weighted(Metered, Protocol):
     """A simulator that is a model in this process: its tokens count beside the policy's, by its size (METHOD 8.2)."""

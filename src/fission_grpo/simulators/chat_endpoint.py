@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from fission_grpo.chat.parsing import without_thinking
 from fission_grpo.credentials import api_key, without_key
+from fission_grpo.endpoint_answers import LONGEST_BODY, token_count
 from fission_grpo.simulators.answer import LONGEST_ANSWER
 
 if TYPE_CHECKING:
     from openai import DefaultAsyncHttpxClient
-
-LONGEST_BODY = 1_000_000
-"""Bytes that are read of a reply."""
 
 
 class Lost(StrEnum):
@@ -181,8 +179,7 @@ def _text_of(content: Any) -> str:
 
 
 def _count(usage: Any, name: str) -> int:
-    count = cast(dict[str, Any], usage).get(name) if isinstance(usage, dict) else None
-    return count if isinstance(count, int) and 0 <= count < 1 << 40 else 0
+    return token_count(cast(dict[str, Any], usage).get(name) if isinstance(usage, dict) else None)
 
 
 def _refusal(status: int, content: bytes, retry_after: str | None) -> Loss:

@@ -101,13 +101,41 @@ def load_state(folder: Path) -> dict[str, Any]:
     """Reads what `save_state` wrote, once it is known who wrote it.
 
     Raises:
-        UserError: the checkpoint is not signed by this user, or was changed since.
+        UserError: the checkpoint is not signed by this user, was changed since, or is of another version of this package.
     """
     listed, state = (folder / COMPLETE).read_bytes(), (folder / STATE).read_bytes()
     check_signature(folder, listed)
-    if json.loads(listed)[STATE] != hashlib.sha256(state).hexdigest():
+    if json.loads(listed).get(STATE) != hashlib.sha256(state).hexdigest():
         raise UserError(f"checkpoint {folder}: {STATE} was changed after it was saved; resume from another checkpoint")
-    return pickle.loads(state)
+    with understood(folder):
+        return pickle.loads(state)
+
+
+@contextmanager
+def understood(folder: Path) -> Generator[None]:
+    """Around what reads a checkpoint's state, or takes it over.
+
+    Raises:
+        UserError: something is missing in it (a KeyError), or a class of ours has moved or has other fields by now.
+    """
+    try:
+        yield
+    except (KeyError, AttributeError, ImportError, TypeError) as error:
+        raise UserError(
+            f"checkpoint {folder}: its state is that of another version of fission-grpo ({type(error).__name__}: {error}); "
+            f"install the version that {folder.parent / 'versions.json'} names, or start a new run with `fission train`"
+        ) from error
+
+
+def log_lengths(folder: Path) -> dict[str, int]:
+    """The length of each log in bytes when the checkpoint was taken.
+
+    Raises:
+        UserError: as `load_state`.
+    """
+    state = load_state(folder)
+    with understood(folder):
+        return state["logs"]
 
 
 def trust(folder: Path) -> None:

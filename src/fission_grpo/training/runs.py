@@ -125,7 +125,7 @@ def _newest(folder: RunFolder, trusted: bool) -> tuple[Path | None, dict[str, in
         return None, {}
     if trusted:
         checkpoint.trust(newest)
-    logged = checkpoint.load_state(newest)["logs"]
+    logged = checkpoint.log_lengths(newest)
     folder.check_logs(logged, newest)
     return newest, logged
 

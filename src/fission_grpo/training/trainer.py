@@ -398,6 +398,7 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
         if self.monitor is not None and self.accelerator.is_main_process:
             self.monitor.at_checkpoint(self.state.global_step, last=self.state.global_step >= self.state.max_steps)
+            self.engine.leave_out_counts()  # the measurement's stand in its own record
         limit, self.args.save_total_limit = self.args.save_total_limit, None  # TRL would delete before ours is sealed
         try:
             with checkpoint.saving(folder):
@@ -429,6 +430,13 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
             **self.extra_state(),
         }
 
+    def _take_over(self, state: dict[str, Any]) -> None:
+        if self.monitor is not None and state["monitor"] is not None:
+            self.monitor.load_state_dict(state["monitor"])  # first: it puts the simulator's version into the chain
+        self.engine.load_state_dict(state["engine"])
+        self._queue.waiting = state["queue"]
+        self.policy.batch_size = state["rows_decoded"]
+
     def load_weights(self, folder: Path) -> None:
         """Takes over the weights of a checkpoint, and nothing else of it."""
         self._load_from_checkpoint(str(folder))
@@ -447,11 +455,8 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         if resume_from_checkpoint:
             whole = Path(resume_from_checkpoint)
             state = from_main(lambda: checkpoint.load_state(whole))  # the key may be the main process's alone
-            if self.monitor is not None and state["monitor"] is not None:
-                self.monitor.load_state_dict(state["monitor"])  # first: it puts the simulator's version into the chain
-            self.engine.load_state_dict(state["engine"])
-            self._queue.waiting = state["queue"]
-            self.policy.batch_size = state["rows_decoded"]
+            with checkpoint.understood(whole):
+                self._take_over(state)
         return super().train(resume_from_checkpoint, *arguments, **named)
 
 

@@ -73,3 +73,12 @@ def test_the_log_of_updates_has_counts_tokens_and_seconds() -> None:
     assert (record["simulator_seconds"], record["overhead_seconds"]) == (0.5, 0.75)
     assert step_metrics({}, 7, 2.0)["simulator_seconds"] == 0.0
     assert json.dumps(record)
+
+
+def test_what_is_told_elsewhere_is_left_out() -> None:
+    """What a measurement at a checkpoint asked stands in its own record."""
+    made = engine()
+    told(made, "a")
+    made.chain.counts["answered/local"] += 5
+    made.leave_out_counts()
+    assert told(made, "b", step=2) == {"answered/local": 1.0}

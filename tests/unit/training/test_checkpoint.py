@@ -1,5 +1,6 @@
 """A checkpoint is whole or does not count; a full disk is one sentence and loses nothing."""
 
+import os
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -124,3 +125,28 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_last(tmp_path: Path, error: E
 def test_other_errors_pass_through(tmp_path: Path):
     with pytest.raises(ValueError, match="bug"), checkpoint.saving(tmp_path / "checkpoint-1"):
         raise ValueError("bug")
+
+
+def test_a_state_of_another_version_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    old = whole(tmp_path, 1)
+    with pytest.raises(UserError, match=r"checkpoint-1: its state is that of another version .*'logs'.*install the version"):
+        checkpoint.log_lengths(old)
+    (tmp_path / "checkpoint-2").mkdir()
+    checkpoint.save_state(tmp_path / "checkpoint-2", {"pool": Moved()})
+    checkpoint.seal(tmp_path / "checkpoint-2")
+    monkeypatch.delitem(globals(), "Moved")
+    with pytest.raises(UserError, match=r"checkpoint-2: its state is that of another version .*Moved"):
+        checkpoint.load_state(tmp_path / "checkpoint-2")
+
+
+class Moved:
+    """A class that a later version has elsewhere."""
+
+
+def test_a_jump_of_the_clock_changes_nothing(tmp_path: Path):
+    """Folders keep the time at which they were written: it says nothing of their order."""
+    for step in (8, 9, 10):
+        os.utime(whole(tmp_path, step), (1e9 - step, 1e9 - step))
+    assert checkpoint.newest_complete(tmp_path) == tmp_path / "checkpoint-10"
+    checkpoint.rotate(tmp_path, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-10"]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from fission_grpo.errors import InfrastructureError
-from fission_grpo.evaluation.asking import ContextExceeded, Outcome
+from fission_grpo.evaluation.asking import NOT_TRIED, ContextExceeded, Outcome, patience
 from fission_grpo.evaluation.bfcl.backends import Backend
 from fission_grpo.evaluation.bfcl.dialogue import Dialogue
 from fission_grpo.evaluation.bfcl.entries import Entry
@@ -14,10 +14,6 @@ from fission_grpo.evaluation.bfcl.results import ResultFolder
 
 CONTEXT_EXCEEDED = "context exceeded: "
 """Stands in the result of an entry that outgrew the model's context."""
-PATIENCE = 3
-"""An endpoint whose last `PATIENCE * capacity` outcomes were all failures is taken for down; the rest is not tried."""
-
-NOT_TRIED = "not tried: the endpoint seemed down"
 
 
 @dataclass
@@ -79,7 +75,7 @@ class _Session:
         while self._under_way:
             for key, outcome in self._backend.collect():
                 self._take(key, outcome)
-            if self._failures_in_a_row >= PATIENCE * self._backend.capacity:
+            if self._failures_in_a_row >= patience(self._backend.capacity):
                 self._give_up()
             self._fill()
 

@@ -7,7 +7,7 @@ from threading import Event
 from typing import NamedTuple
 
 from fission_grpo.environments.base import Environment
-from fission_grpo.evaluation.asking import Decoding
+from fission_grpo.evaluation.asking import NOT_TRIED, Decoding, patience
 from fission_grpo.evaluation.chat_play import play_chat
 from fission_grpo.evaluation.endpoint import Endpoint, EndpointSettings
 from fission_grpo.rollout.driver import stream_episodes
@@ -19,9 +19,6 @@ from fission_grpo.types import StopReason, Trajectory
 
 MIN_ROOM = 16
 """Tokens that a message must have room for; with fewer the conversation has outgrown the model's context."""
-PATIENCE = 3
-"""Where the last `PATIENCE * concurrency` conversations all failed, the endpoint is taken for down."""
-NOT_TRIED = "not tried: the endpoint seemed down"
 
 
 class Trial(NamedTuple):
@@ -92,7 +89,7 @@ class EndpointPlayer:
             for number in {trial.number for trial in trials}
         }
         endpoints = {number: Endpoint(self.settings, decoding) for number, decoding in decodings.items()}
-        stopped, patience = Event(), PATIENCE * self.settings.concurrency
+        stopped, most = Event(), patience(self.settings.concurrency)
 
         def play(trial: Trial) -> Played:
             ask = endpoints[trial.number].answer
@@ -109,7 +106,7 @@ class EndpointPlayer:
                     played = Played(trial, _not_tried(trial.task), Usage()) if future.cancelled() else future.result()
                     failures_in_a_row = failures_in_a_row + 1 if played.trajectory.verdict is None else 0
                     yield played
-                if failures_in_a_row >= patience:
+                if failures_in_a_row >= most:
                     for future in under_way:
                         future.cancel()
         finally:  # after a stop or a refusal, too: no conversation goes on behind its next message

@@ -13,7 +13,7 @@ from typing import Any
 
 from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.recipe import AlignmentSection
-from fission_grpo.simulators.base import Metered, Simulator
+from fission_grpo.simulators.base import Metered, Simulator, counted
 from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.simulators.environment import EnvironmentSimulator
 from fission_grpo.simulators.fixed import FixedSimulator
@@ -84,6 +84,7 @@ class AlignmentMonitor:
         self._measured_at = step
         started = time.perf_counter()
         failures = list(self._newest.values())[-self._settings.failures :]
+        before = counted(self.simulator)
         found = measure(judge(failures, diagnoses(self.simulator, failures)))
         record = {
             "event": "measurement",
@@ -96,6 +97,7 @@ class AlignmentMonitor:
             "fallback": [self._replaced, self._asked],
             "recovery": {kind: list(counts) for kind, counts in sorted(self._recovered.items())},
             "warn_below": self._settings.warn_below,
+            "questions": dict(counted(self.simulator) - before),
             "tokens": dict(self.simulator.tokens) if isinstance(self.simulator, Metered) else {},
             "seconds": round(time.perf_counter() - started, 3),
         }

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from fission_grpo.recipe import LocalSimulatorSection, RefreshSection
-from fission_grpo.simulators.base import Simulator
+from fission_grpo.simulators.base import Simulator, counted
 from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.simulators.corrupted import CorruptedSimulator
 from fission_grpo.simulators.local import LocalSimulator
@@ -83,10 +83,12 @@ class Refresher:
     def refresh(self, step: int, failures: Sequence[Failure], chain: FallbackChain) -> dict[str, Any]:
         """Fine-tunes, measures and swaps; returns what happened, for `alignment.jsonl`. A refresh never stops a run."""
         started = time.perf_counter()
+        before = counted(self._teacher)
         examples = self._examples(failures[-self.settings.failures :])
         parts = split_examples(examples, SHARES)
         sizes = {part: len(held) for part, held in parts.items()}
         record: dict[str, Any] = {"event": "refresh", "step": step, "examples": sizes, "used": False}
+        record["questions"] = dict(counted(self._teacher) - before)
         if min(sizes.values()) < LEAST_EXAMPLES:
             return record | {"reason": f"fewer than {LEAST_EXAMPLES} examples in a part"}
         self._refreshed_at = step

@@ -1,5 +1,6 @@
 """An endpoint that misbehaves: retried, then one entry's infrastructure error. A refusal is the user's to mend."""
 
+import gzip
 import time
 from typing import Any
 
@@ -15,7 +16,9 @@ from faulty_endpoint import (
     late,
     refusal,
     send,
+    without_end,
 )
+from fission_grpo.endpoint_client import check_reachable
 from fission_grpo.errors import InfrastructureError, UserError
 from fission_grpo.evaluation.asking import Completion, ContextExceeded, Decoding, Outcome, Request
 from fission_grpo.evaluation.bfcl.endpoint import EndpointBackend
@@ -98,10 +101,40 @@ def test_retry_after_is_obeyed() -> None:
 
 
 def test_a_slow_endpoint_is_given_up() -> None:
+    """And not asked again: it would be as slow."""
     outcome, requests = asked(late(5.0, completion("late")), retries=1, timeout=0.3)
     assert isinstance(outcome, InfrastructureError)
-    assert "Timeout" in str(outcome)
-    assert requests == 2
+    assert str(outcome) == "no whole answer within 0.3 seconds; see --timeout and --max-new-tokens"
+    assert requests == 1
+
+
+ENDLESS = {
+    "of bytes": (without_end(b"x" * 65536), "an answer of more than 1,000,000 bytes"),
+    "of drops": (without_end(b" ", pause=0.05), "no whole answer within 1 seconds"),
+    "of errors": (without_end(b"x" * 65536, status=500), "an answer of more than 1,000,000 bytes"),
+}
+
+
+@pytest.mark.parametrize(("fault", "reason"), ENDLESS.values(), ids=ENDLESS)
+def test_an_answer_without_end_is_broken_off(fault: Answer, reason: str) -> None:
+    outcome, requests = asked(fault, timeout=1.0)
+    assert isinstance(outcome, InfrastructureError)
+    assert reason in str(outcome)
+    assert requests == 1
+
+
+def test_nothing_is_unpacked() -> None:
+    """A few bytes may be unpacked to a body without end."""
+    packed = gzip.compress(b'{"choices": [{"text": "fine"}]}')
+    outcome, _ = asked(send(packed, headers={"Content-Encoding": "gzip"}), retries=0)
+    assert isinstance(outcome, InfrastructureError)
+
+
+def test_an_address_at_which_nobody_is() -> None:
+    with faulty_endpoint([completion("x")]) as endpoint:
+        check_reachable("--base-url", endpoint.url)  # which knows no models
+    with pytest.raises(UserError, match=rf"--base-url {endpoint.url}: no connection .*; start the server"):
+        check_reachable("--base-url", endpoint.url)
 
 
 def test_nobody_there() -> None:
@@ -151,6 +184,8 @@ def test_another_bad_request_is_no_matter_of_context(message: str) -> None:
         ({}, (0, 0)),
         ({"prompt_tokens": 3}, (3, 0)),
         ({"prompt_tokens": 3, "completion_tokens": None}, (3, 0)),
+        ({"prompt_tokens": -3, "completion_tokens": "12"}, (0, 0)),
+        ({"prompt_tokens": 1.5, "completion_tokens": 1 << 90}, (0, 0)),
         ({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}, (3, 2)),
     ],
 )

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from fission_grpo.errors import InfrastructureError
-from fission_grpo.evaluation.asking import Completion, ContextExceeded, Outcome, Request
+from fission_grpo.evaluation.asking import NOT_TRIED, Completion, ContextExceeded, Outcome, Request, patience
 from fission_grpo.evaluation.bfcl.dialogue import Dialogue
 from fission_grpo.evaluation.bfcl.entries import Entry, choose_entries, load_entries
 from fission_grpo.evaluation.bfcl.handlers import QwenFunctionCalling, ToolCalls
-from fission_grpo.evaluation.bfcl.play import NOT_TRIED, PATIENCE, play
+from fission_grpo.evaluation.bfcl.play import play
 from fission_grpo.evaluation.bfcl.results import ResultFolder
 
 HANDLER = QwenFunctionCalling()
@@ -79,7 +79,7 @@ def test_an_endpoint_that_is_down_is_not_asked_for_everything(tmp_path: Path) ->
     backend = MemoryBackend(lambda _: InfrastructureError("down"), capacity=2)
     played = play(entries, HANDLER, backend, ResultFolder(tmp_path))
     tried = [reason for reason in played.failures.values() if reason != NOT_TRIED]
-    assert PATIENCE * 2 <= len(tried) < PATIENCE * 2 + backend.capacity
+    assert patience(2) <= len(tried) < patience(2) + backend.capacity
     assert len(played.failures) == 100
     assert ids(ResultFolder(tmp_path)) == []
 
@@ -88,7 +88,7 @@ def test_failures_among_successes_do_not_add_up(tmp_path: Path) -> None:
     outcomes = iter([InfrastructureError("cut"), Completion("Done.")] * 10_000)
     played = play(choose_entries(["base"], 30), HANDLER, MemoryBackend(lambda _: next(outcomes)), ResultFolder(tmp_path))
     assert NOT_TRIED not in played.failures.values()
-    assert len(played.failures) > PATIENCE * 2
+    assert len(played.failures) > patience(2)
 
 
 def test_a_prompt_that_does_not_fit_ends_its_entry_as_wrong(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from agents import ScriptedAgent, key_of
 from faulty_endpoint import faulty_endpoint, refusal
 from fission_grpo.environments.tau2.users.server import serving
 from fission_grpo.errors import UserError
+from fission_grpo.evaluation.asking import NOT_TRIED
 from fission_grpo.evaluation.out_folder import open_folder
 from fission_grpo.evaluation.tau.benchmarks import TAU, TAU2, scripted
 from fission_grpo.evaluation.tau.options import Options, check_options, default_folder, plan
-from fission_grpo.evaluation.tau.play import NOT_TRIED, EndpointPlayer
+from fission_grpo.evaluation.tau.play import EndpointPlayer
 from fission_grpo.evaluation.tau.run import EPISODES_FILE, SCORES_FILE, Run, finished_records, play_all, summarise
 from fission_grpo.evaluation.tau.summary import TauSummary
 from fission_grpo.reports.tau import notes_of, score_grid, write_tau_report

@@ -3,6 +3,7 @@
 import json
 import logging
 import pickle
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -187,3 +188,19 @@ def test_a_state_is_no_window_on_the_monitor() -> None:
     state = watched.state_dict()
     watched.note_group(context(FAILURES[1]), [True])
     assert state["recovered"] == {"not_found": [1, 1]}
+
+
+def test_the_questions_of_a_measurement_stand_in_its_record() -> None:
+    class Counts(Half):
+        def __init__(self) -> None:
+            self.counts = Counter(answered=7)
+
+        def diagnose(self, failures: Sequence[Failure]) -> list[Feedback]:
+            self.counts.update(answered=len(failures) - 1, timeout=1)
+            return super().diagnose(failures)
+
+    watched, written = monitor(Counts(), every=1)
+    watched.note_failures(FAILURES)
+    watched.at_checkpoint(1)
+    watched.at_checkpoint(2)
+    assert [record["questions"] for record in written] == [{"answered": len(FAILURES) - 1, "timeout": 1}] * 2

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from fission_grpo.chat.parsing import without_thinking
-from fission_grpo.credentials import address_fault, api_key, message_without_key
+from fission_grpo.credentials import address_fault, message_without_key
 from fission_grpo.errors import InfrastructureError, UserError
 from fission_grpo.types import Message, Tool
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 2_048
 """Tokens of one reply: a model that never ends is cut off."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds to reach the endpoint at all."""
 
 
 class EndpointUser:
@@ -24,8 +26,8 @@ class EndpointUser:
     Args:
         base_url: with the version, for instance `http://localhost:8000/v1`.
         model: as the endpoint names it; the published scores of tau2 have `gpt-4.1`, those of tau-bench `gpt-4o`.
-        timeout: seconds that one try may take.
-        retries: further tries after time-outs, lost connections, rate limits and errors of the server.
+        timeout: seconds that a reply may take; one that is later is not asked for again.
+        retries: further tries after lost connections, rate limits and errors of the server.
 
     Raises:
         UserError: the address holds a secret.
@@ -84,11 +86,9 @@ class EndpointUser:
 
     @cached_property
     def _client(self) -> "openai.OpenAI":
-        import openai
+        from fission_grpo.endpoint_client import bounded_client
 
-        return openai.OpenAI(
-            base_url=self._base_url, api_key=api_key() or "none", timeout=self._timeout, max_retries=self._retries
-        )
+        return bounded_client(self._base_url, timeout=self._timeout, connect_timeout=CONNECT_TIMEOUT, retries=self._retries)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without its connections, so that it can be sent to worker processes."""
@@ -97,5 +97,9 @@ class EndpointUser:
 
 def _reason(error: Exception) -> str:
     """What happened, without the endpoint's own words: they may repeat the key."""
+    from fission_grpo.endpoint_client import BrokenOff
+
+    if isinstance(error, BrokenOff):
+        return str(error)
     status = getattr(error, "status_code", None)
     return type(error).__name__ if status is None else f"{type(error).__name__}, status {status}"
