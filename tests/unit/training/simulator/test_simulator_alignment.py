@@ -100,6 +100,7 @@ def test_a_record_says_what_was_found() -> None:
         "fallback": [1, 3],  # the message that could not be read is no fallback
         "recovery": {"login_required": [1, 1], "malformed_call": [1, 1], "not_found": [2, 5]},
         "warn_below": 0.8,
+        "questions": {},
         "tokens": {},
     }
     assert json.loads(json.dumps(record)) == record
