@@ -1,9 +1,9 @@
 """What TRL's own `VLLMGeneration` asks of a server, from our batches. No vLLM takes part: this holds the contract alone.
 
-The trainer and `VLLMGeneration` are real; TRL's HTTP client is replaced by one that notes what it is sent.
+The trainer and `VLLMGeneration` are real; TRL's HTTP client is replaced by one that notes what it is sent, and samples from
+the trainer's own model.
 """
 
-import random
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,21 @@ import trl.generation.vllm_generation as vllm_generation
 from training_runs import recipe_trainer, small_recipe
 
 from fission_grpo.errors import UserError
+from fission_grpo.rollout.policy import Policy, Sampling
 from fission_grpo.training import runs
+from fission_grpo.training.generation import policy_of
 
 SERVER = ("trainer.use_vllm=true", "trainer.vllm_mode=server", "fission.recovery_generations=8")
-VOCABULARY = 500
 
 
 class Client:
     """Stands for `VLLMClient`: n completions a prompt, each with the log-probability of every sampled token."""
 
+    policy: Policy
+
     def __init__(self, **_: Any) -> None:
         self.requests: list[dict[str, Any]] = []
         self.weights: list[dict[str, torch.Tensor]] = []
-        self._random = random.Random(0)
 
     def init_communicator(self, device: Any) -> None: ...
 
@@ -40,9 +42,10 @@ class Client:
 
     def generate(self, prompts: list[list[int]], n: int, max_tokens: int, **_: Any) -> dict[str, Any]:
         self.requests.append({"prompts": prompts, "n": n})
-        ids = [[self._random.randrange(4, VOCABULARY) for _ in range(max_tokens)] for _ in prompts for _ in range(n)]
-        logprobs = [[[-6.0] for _ in each] for each in ids]
-        return {"prompt_ids": prompts, "completion_ids": ids, "logprobs": logprobs}
+        sampling = Sampling(max_new_tokens=max_tokens, seed=len(self.requests))
+        sampled = self.policy.generate([prompt for prompt in prompts for _ in range(n)], sampling)
+        logprobs = [[[logprob] for logprob in each.logprobs] for each in sampled]
+        return {"prompt_ids": prompts, "completion_ids": [list(each.ids) for each in sampled], "logprobs": logprobs}
 
 
 @pytest.fixture(autouse=True)
@@ -51,9 +54,15 @@ def client(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm_generation, "VLLMClient", Client)
 
 
+def served_trainer(run: Path, *overrides: str) -> Any:
+    trainer = recipe_trainer(run, *SERVER, *overrides)
+    trainer.vllm_generation.vllm_client.policy = policy_of(trainer)
+    return trainer
+
+
 def test_steps_groups_ids_and_weights(tmp_path: Path):
     """16 rows: four prompts of G = 4, then two of them and one context of G' = 8."""
-    trainer = recipe_trainer(tmp_path / "run", *SERVER)
+    trainer = served_trainer(tmp_path / "run", "fission.signal_filter=none")
     popped: list[Any] = []
     pop = trainer.engine.pop
     trainer.engine.pop = lambda *arguments: popped.append(pop(*arguments)) or popped[-1]
@@ -74,7 +83,7 @@ def test_steps_groups_ids_and_weights(tmp_path: Path):
 def test_episodes_are_sampled_by_the_server(tmp_path: Path):
     """Every message is a request of its own: an episode's next one goes on from all ids before it."""
     overrides = ("granularity=episode", "trainer.max_steps=1", "rollout.max_new_tokens=8")
-    trainer = recipe_trainer(tmp_path / "run", *SERVER, *overrides)
+    trainer = served_trainer(tmp_path / "run", *overrides)
     trainer.train()
     requests = trainer.vllm_generation.vllm_client.requests
     assert requests and all(request["n"] == 1 for request in requests)

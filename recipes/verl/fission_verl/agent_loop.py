@@ -16,6 +16,10 @@ class ContinuePrompt(AgentLoopBase):
     without special tokens, its length in tokens, and the updates done before it was sampled.
     """
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        # verl merges messages by the model's family, and insists on that family's tokens. Here nothing is merged.
+        super().__init__(*arguments, **{**named, "hf_model_type": None})
+
     async def run(
         self, sampling_params: dict[str, Any], *, prompt_ids: list[int], global_steps: int, **_: Any
     ) -> AgentLoopOutput:

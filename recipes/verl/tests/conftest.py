@@ -15,8 +15,7 @@ import pytest
 import ray
 import torch
 import transfer_queue as tq
-from hydra import compose, initialize_config_module
-from hydra.core.global_hydra import GlobalHydra
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 from verl.trainer.ppo.reward import load_reward_manager
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopWorkerTQ
@@ -65,9 +64,8 @@ def make_config(data: Path, tmp_path: Path) -> Any:
     """The recipe's configuration over verl's own, with overrides."""
 
     def made(**overrides: Any) -> Any:
-        with initialize_config_module("verl.trainer.config", version_base=None):
-            GlobalHydra.instance().config_loader().get_search_path().append("test", f"file://{RECIPE / 'config'}")
-            config = compose("fission")
+        with initialize_config_dir(str(RECIPE / "config"), version_base=None):
+            config = compose("fission", ["hydra.searchpath=[pkg://verl.trainer.config]"])
         settings = SMALL | {
             "data.train_files": str(data),
             "data.val_files": str(data),
