@@ -1,6 +1,7 @@
 """Settings of all tests."""
 
 import os
+from tempfile import TemporaryDirectory
 
 from hypothesis import settings
 
@@ -9,3 +10,6 @@ from hypothesis import settings
 settings.register_profile("house", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "house")
+
+_DATA = TemporaryDirectory(prefix="fission-grpo-tests-")
+os.environ["XDG_DATA_HOME"] = _DATA.name  # the key that tests sign checkpoints with is not the user's

@@ -30,6 +30,8 @@ class FormatErrorKind(StrEnum):
     """The JSON nests deeper than `chat.parsing.MAX_DEPTH`."""
     TOO_LONG = "too_long"
     """The text is longer than `chat.parsing.MAX_CHARACTERS`."""
+    TOO_MANY_CALLS = "too_many_calls"
+    """The message makes more calls than `chat.parsing.MAX_CALLS`."""
     NOT_AN_OBJECT = "not_an_object"
     """The JSON is a list, a string or a number."""
     MISSING_NAME = "missing_name"

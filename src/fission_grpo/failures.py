@@ -18,7 +18,7 @@ Rules 6 to 9 need reference calls: `reference=None` means unknown, `()` means th
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 
 from fission_grpo.chat.schema import ViolationKind, canonical, check_call, normalise_arguments
@@ -95,6 +95,8 @@ _RUNTIME_ERRORS: tuple[tuple[RuntimeErrorKind, re.Pattern[str]], ...] = tuple(
     )
 )
 
+LONGEST_ERROR = 8_000
+"""Characters of an error text that are looked at, half from each end: what is longer quotes what it was given."""
 _QUOTED = re.compile(r"(?<!\w)'[^'\n]*'")
 _BLAMELESS = frozenset({RuntimeErrorKind.LOGIN_REQUIRED, RuntimeErrorKind.PRECONDITION})
 """Errors about the state of the world: no parameter of the call is at fault."""
@@ -178,12 +180,19 @@ def error_kind_of(text: str) -> RuntimeErrorKind:
     >>> error_kind_of("Error during execution: add() missing 1 required positional argument: 'b'").value
     'invalid_type'
     """
+    text = _shortened(text)
     # A file may be called 'unknown.txt': what the text quotes decides only where the rest says nothing.
     for part in (_QUOTED.sub("", text), text):
         for kind, pattern in _RUNTIME_ERRORS:
             if pattern.search(part):
                 return kind
     return RuntimeErrorKind.OTHER
+
+
+def _shortened(error_text: str) -> str:
+    if len(error_text) <= LONGEST_ERROR:
+        return error_text
+    return f"{error_text[: LONGEST_ERROR // 2]} {error_text[-LONGEST_ERROR // 2 :]}"
 
 
 def answered_by_benchmark(kind: FailureKind) -> bool:
@@ -197,7 +206,7 @@ def answered_by_benchmark(kind: FailureKind) -> bool:
 
 def same_call(first: ToolCall, second: ToolCall, tools: Sequence[Tool]) -> bool:
     """Whether two calls mean the same: equal names, and equal arguments after schema defaults."""
-    return first.name == second.name and _arguments(first, tools) == _arguments(second, tools)
+    return first.name == second.name and _identity(first, tools) == _identity(second, tools)
 
 
 def differing_parameter(call: ToolCall, reference: ToolCall, tools: Sequence[Tool]) -> str | None:
@@ -213,8 +222,15 @@ def blamed_parameter(call: ToolCall, error_text: str) -> str | None:
     'source'
     """
 
+    error_text = _shortened(error_text)
+    folded = error_text.casefold()
+
     def mentions(what: object) -> bool:
-        return re.search(rf"(?<!\w){re.escape(str(what))}(?!\w)", error_text, re.IGNORECASE) is not None
+        text = str(what)
+        # Most are not there at all, which costs less to see than a pattern costs to make.
+        if len(text) > LONGEST_ERROR or text.casefold() not in folded:
+            return False
+        return re.search(rf"(?<!\w){re.escape(text)}(?!\w)", error_text, re.IGNORECASE) is not None
 
     quoted = [
         name for name, value in call.arguments.items() if not isinstance(value, bool) and value != "" and mentions(value)
@@ -239,6 +255,10 @@ def parameter_at_fault(failure: Failure) -> str | None:
             return diagnosis.parameter if diagnosis else None
         case _:
             return None
+
+
+def _identity(call: ToolCall, tools: Sequence[Tool]) -> Hashable:
+    return call.name, canonical(normalise_arguments(call, tools))
 
 
 def _arguments(call: ToolCall, tools: Sequence[Tool]) -> dict[str, object]:
@@ -266,7 +286,8 @@ def _error_diagnosis(
     erring = [index for index, result in enumerate(results) if result.is_error]
     if not erring:
         return None
-    repeated = [index for index in erring if any(same_call(calls[index], other, tools) for other in previous)]
+    known = {_identity(call, tools) for call in previous}
+    repeated = [index for index in erring if known and _identity(calls[index], tools) in known]
     index = (repeated or erring)[0]
     text = results[index].content
     kind = FailureKind.REPEATED_FAILING_CALL if repeated else FailureKind.RUNTIME_ERROR

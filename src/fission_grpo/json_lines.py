@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from fission_grpo.disk import append_line
 from fission_grpo.errors import UserError
 
 Read = TypeVar("Read")
@@ -44,10 +45,7 @@ def read_json_lines(path: Path, what: str, read: Callable[[Any], Read], expected
 def append_json_line(path: Path, value: object) -> None:
     """Writes one line and syncs it, so that a kill loses only what was not finished."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(value) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    append_line(path, json.dumps(value), sync=True)
 
 
 def cut_last_line(path: Path) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_endpoint import Answer, cut, faulty_endpoint, hang_up, refusal, says, send
 from test_simulator_chain import RECIPES, fission, lines
 
+from faulty_endpoint import Answer, cut, faulty_endpoint, hang_up, refusal, says, send
 from fission_grpo.simulators.answer import answer_text
 from fission_grpo.types import FailureKind
 
@@ -19,22 +19,41 @@ SETTINGS = [
     *("tasks.train={generate: {count: 12, seed: 5, mix: compact}}", "fission.simulators=[endpoint, rules]"),
     "simulator.alignment={every: 1, failures: 6}",
 ]
+KEY = "sk-canary-0123456789"
+ECHO = says(answer_text(FailureKind.RUNTIME_ERROR, f"The key {KEY} was not found."))
 FAULTS: dict[str, list[Answer]] = {
     # the first answer is that to the check before the run
-    "mixed": [HONEST, HONEST, PROSE, cut, refusal(503, "loading"), HONEST, send("<html>", kind="text/html"), hang_up, PROSE],
+    "mixed": [
+        HONEST,
+        HONEST,
+        ECHO,
+        PROSE,
+        refusal(400, f"bad key {KEY}"),
+        cut,
+        refusal(503, "loading"),
+        HONEST,
+        send("<html>", kind="text/html"),
+        hang_up,
+        PROSE,
+    ],
     "gone": [HONEST, hang_up],
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
-def test_training_ends_and_every_fallback_is_counted(tmp_path: Path, fault: str) -> None:
+def test_training_ends_and_every_fallback_is_counted(tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the key that the endpoint is given, and repeats, is nowhere in what is written and printed."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
     run = tmp_path / "run"
     with faulty_endpoint(FAULTS[fault]) as endpoint:
         where: dict[str, Any] = {"base_url": endpoint.url, "model": "m", "retries": 0, "timeout": 5.0}
         settings = [*SETTINGS, f"simulator.endpoint={json.dumps(where)}"]
-        fission("train", str(RECIPES / "bfcl_quick.yaml"), *settings, "--run", str(run))
+        said = fission("train", str(RECIPES / "bfcl_quick.yaml"), *settings, "--run", str(run))
+        assert endpoint.keys == [f"Bearer {KEY}"] * len(endpoint.requests)
         assert len(endpoint.requests) > 1
+    assert KEY not in said
+    assert not [path for path in run.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
     metrics = lines(run / "metrics.jsonl")
     assert [record["step"] for record in metrics] == [1, 2, 3]
     assert (run / "model" / "model.safetensors").exists()

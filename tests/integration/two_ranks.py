@@ -1,7 +1,6 @@
-"""Run by `test_two_processes.py` on two processes, which differ in how many rows have an advantage."""
+"""Trained by `rank_scenarios.py` on two processes, which differ in how many rows have an advantage."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ def reward(completion_ids: list[list[int]], **_: Any) -> list[float]:
     return [float(index % 2) for index in range(len(completion_ids))]
 
 
-def main(folder: Path) -> None:
+def train_packed(folder: Path) -> None:
     model, tokenizer = load_policy_model("bundled")
     settings: dict[str, Any] = {**SETTINGS, "max_steps": 2, "max_completion_length": 8, "logging_steps": 1}
     trainer: Any = PrefixSharingGRPOTrainer(
@@ -34,7 +33,3 @@ def main(folder: Path) -> None:
     trainer.train()
     weights = torch.cat([each.detach().flatten() for each in trainer.accelerator.unwrap_model(trainer.model).parameters()])
     torch.save(weights, folder / f"weights-{os.environ['RANK']}.pt")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -62,6 +62,16 @@ def test_every_recipe_loads(path: Path) -> None:
     assert load_recipe(path).trainer["max_steps"] > 0
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes" / "accelerate").glob("*.yaml")), ids=lambda path: path.stem)
+def test_accelerate_takes_every_configuration(path: Path) -> None:
+    """By its own class, which refuses keys that it does not know."""
+    from accelerate.commands.config.config_args import ClusterConfig
+
+    config = ClusterConfig.from_yaml_file(str(path))
+    assert config.num_processes == 8
+    assert str(config.distributed_type).removeprefix("DistributedType.") in ("MULTI_GPU", "FSDP", "DEEPSPEED")
+
+
 @pytest.mark.parametrize("path", SIMULATOR_RECIPES, ids=[path.stem for path in SIMULATOR_RECIPES])
 def test_every_simulator_recipe_loads(path: Path) -> None:
     assert load_simulator_recipe(path).data == "simulator-data"

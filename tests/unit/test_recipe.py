@@ -198,3 +198,31 @@ def test_sections_mirror_the_settings_that_they_fill() -> None:
 def test_a_recipe_without_any_setting_is_valid() -> None:
     assert Recipe().batch_rows == 128
     assert Recipe().recovery_rows == 64
+
+
+def test_a_bomb_of_aliases_is_refused(tmp_path: Path):
+    lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40))]
+    for name, text in (("bomb", "\n".join(lines)), ("circle", "trainer: &a {b: *a}"), ("deep", "[" * 5000)):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(UserError, match=r"not readable as YAML: it (comes to more than|is nested too deeply)"):
+            load_recipe(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        (
+            "simulator.endpoint={base_url: 'http://me:hunter2@host/v1', model: m}",
+            "simulator.endpoint.base_url.*user name or",
+        ),
+        ("simulator.endpoint={base_url: 'http://host/v1?key=hunter2', model: m}", "simulator.endpoint.base_url.*a query"),
+        ("trainer.vllm_server_base_url='http://me:hunter2@host'", "vllm_server_base_url holds a user name"),
+        ("trainer.hub_token=hunter2", "hub_token is a secret"),
+    ],
+)
+def test_secrets_are_no_settings(setting: str, words: str):
+    """Recipes are copied into run folders."""
+    recipe = Path(__file__).parents[2] / "recipes" / "bfcl_quick.yaml"
+    with pytest.raises(UserError, match=words) as raised:
+        load_recipe(recipe, ["fission.simulators=[endpoint, rules]", setting])
+    assert "hunter2" not in str(raised.value)

@@ -7,7 +7,7 @@ linear in the length of the text, which is bounded by `MAX_CHARACTERS`; nesting 
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,6 +17,8 @@ from fission_grpo.types import ToolCall
 
 MAX_CHARACTERS = 65_536
 """Longest message that is read."""
+MAX_CALLS = 128
+"""Most calls of one message (BFCL's longest turn has 34): matching them with a reference takes quadratic time."""
 MAX_DEPTH = 32
 """Deepest nesting of objects and lists in one call; the call's own object is level 1."""
 MAX_DIGITS = 4_300
@@ -73,6 +75,7 @@ def parse_message(text: str) -> ParsedMessage:
     try:
         _check_text(text)
         blocks = _find_answer_blocks(text)
+        _check_count(blocks.found)
         calls = tuple(_read_call(text, start, end) for start, end in blocks.found)
         if blocks.error is not None:
             raise blocks.error
@@ -124,6 +127,12 @@ def _check_text(text: str) -> None:
     if found := UNCARRIABLE.search(text):
         detail = f"The message holds the character U+{ord(found[0]):04X}, which is not allowed in text."
         raise _MalformedCall(FormatErrorKind.INVALID_TEXT, detail, found.start())
+
+
+def _check_count(blocks: Sequence[tuple[int, int]]) -> None:
+    if len(blocks) > MAX_CALLS:
+        detail = f"The message makes {len(blocks)} calls; at most {MAX_CALLS} are read."
+        raise _MalformedCall(FormatErrorKind.TOO_MANY_CALLS, detail, blocks[MAX_CALLS][0])
 
 
 @dataclass(frozen=True)

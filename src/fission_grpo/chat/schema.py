@@ -31,7 +31,11 @@ def check_call(call: ToolCall, tools: Sequence[Tool]) -> SchemaViolation | None:
     parameters = _parameters(call.name, tools)
     if parameters is None:
         return SchemaViolation(ViolationKind.UNKNOWN_TOOL, None, f"There is no tool named {quote(call.name)}.")
-    return ArgumentChecker(call.name, parameters).check(call.arguments)
+    try:
+        return ArgumentChecker(call.name, parameters).check(call.arguments)
+    except RecursionError:  # the parser bounds the depth; calls that an endpoint read have no bound
+        detail = f"The arguments of {call.name} nest too deep."
+        return SchemaViolation(ViolationKind.NOT_ALLOWED_VALUE, None, detail)
 
 
 def check_tools(tools: Sequence[Tool]) -> None:

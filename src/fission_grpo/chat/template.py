@@ -2,7 +2,8 @@
 
 A sampled message is never rendered again, because rendering changes it (Qwen3's template drops past thinking, whitespace in
 JSON moves, text tokenises in more than one way). A dialogue grows by appending: `extend` renders only what follows the
-assistant message, behind a stand-in for it, and keeps the sampled ids as they are.
+assistant message, behind a stand-in for it, and keeps the sampled ids as they are. Control tokens that a message spells
+(`<|im_end|>` in a file that a tool shows) are encoded as the text that they are: see `control_tokens`.
 """
 
 import json
@@ -10,12 +11,15 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
+from fission_grpo.chat.control_tokens import MARK, ControlTokens
 from fission_grpo.chat.parsing import parse_message
 from fission_grpo.errors import UserError
 from fission_grpo.types import Message, Tool
 
 CACHED_SUFFIXES = 4_096
 """How many rendered suffixes a `ChatFormat` remembers: siblings of a group often receive the same answer."""
+LONGEST_CACHED_SUFFIX = 8_192
+"""Characters of messages, as JSON, whose suffix is remembered: long answers would fill the memory."""
 
 _STAND_IN = "@@assistant@@"
 
@@ -49,6 +53,7 @@ class ChatFormat:
     Attributes:
         end_ids: the ids of which each ends an assistant turn.
         turn_end_id: the one of them that the template itself writes.
+        control_ids: the ids that messages cannot spell, whatever they say.
 
     Raises:
         UserError: the tokenizer has no chat template, or one without assistant turns or an end-of-turn token.
@@ -63,13 +68,15 @@ class ChatFormat:
             )
         self._tokenizer = tokenizer
         self._template_kwargs = dict(template_kwargs or {})
+        self._control = ControlTokens(tokenizer.added_tokens_decoder, str(tokenizer.chat_template))
+        self.control_ids = self._control.ids
         self.turn_end_id = self._find_turn_end()
         self.end_ids = self._find_end_ids()
         self._suffix = lru_cache(CACHED_SUFFIXES)(self._render_suffix)
 
     def render(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[int]:
         """The token ids of a dialogue and its tools, ending in the generation prompt."""
-        return self.tokenize(self._apply_template(messages, tools, add_generation_prompt=True))
+        return self._tokenize_marked(self._apply_template(messages, tools, add_generation_prompt=True))
 
     def extend(self, ids: Sequence[int], messages: Sequence[Message]) -> list[int]:
         """Appends tool and user messages and the generation prompt to a context.
@@ -80,14 +87,19 @@ class ChatFormat:
             messages: what comes next.
         """
         # The cache is keyed by content; key order counts, because templates print objects as they come.
-        suffix = self._suffix(json.dumps(messages))
+        written = json.dumps(messages)
+        suffix = self._suffix(written) if len(written) <= LONGEST_CACHED_SUFFIX else self._render_suffix(written)
         if ids and ids[-1] in self.end_ids:
             return [*ids, *suffix[_behind_end(suffix, self.end_ids) :]]
         return [*ids, *suffix]
 
     def tokenize(self, text: str) -> list[int]:
-        """The token ids of a text alone, no special tokens added."""
+        """The token ids of a text alone, no special tokens added; control tokens that it spells are control tokens."""
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _tokenize_marked(self, rendered: str) -> list[int]:
+        """The token ids of a rendered dialogue, cut where its messages spell control tokens."""
+        return [token for piece in rendered.split(MARK) if piece for token in self.tokenize(piece)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of a sampled message: without end tokens and padding, with tags that are special tokens."""
@@ -109,7 +121,7 @@ class ChatFormat:
 
     def _apply_template(self, messages: Sequence[Message], tools: Sequence[Tool], add_generation_prompt: bool) -> str:
         return self._tokenizer.apply_chat_template(
-            list(messages),
+            self._control.marked(messages),
             tools=list(tools) or None,
             add_generation_prompt=add_generation_prompt,
             tokenize=False,
@@ -123,7 +135,7 @@ class ChatFormat:
         _, found, suffix = self._apply_template(dialogue, (), add_generation_prompt).partition(_STAND_IN)
         if not found:
             raise UserError(f"the chat template of {self._name} leaves out the content of assistant messages; correct it")
-        return self.tokenize(suffix)
+        return self._tokenize_marked(suffix)
 
     def _render_suffix(self, messages_json: str) -> list[int]:
         return self._after_assistant(json.loads(messages_json), add_generation_prompt=True)

@@ -4,12 +4,11 @@ Exit status: 0 done, 1 something is missing (`doctor`) or a run failed (`compare
 benchmark are missing because the infrastructure failed, 130 stopped by Ctrl-C.
 """
 
-import errno
 import sys
+import time
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from fission_grpo.cli.compare import compare
 from fission_grpo.cli.doctor import doctor
@@ -18,9 +17,17 @@ from fission_grpo.cli.quickstart import quickstart
 from fission_grpo.cli.report import report
 from fission_grpo.cli.simulator import app as simulator
 from fission_grpo.cli.tasks import app as tasks
+from fission_grpo.cli.terminal import quoted
 from fission_grpo.cli.train import resume, train
 from fission_grpo.cli.view import view
+from fission_grpo.disk import disk_fault
 from fission_grpo.errors import UserError
+from fission_grpo.launcher import is_main_process, launched_processes
+
+ON_SEVERAL_PROCESSES = ("train", "resume")
+"""Commands that a launcher may start."""
+_GRACE = 10.0
+"""Seconds in which the main process tells a mistake that all processes meet, and the launcher ends the others."""
 
 app = typer.Typer(
     name="fission",
@@ -38,6 +45,17 @@ app.add_typer(tasks, name="tasks")
 app.add_typer(simulator, name="simulator")
 
 
+@app.callback()
+def check_launch(context: typer.Context) -> None:
+    """Refuses what would only be done several times."""
+    processes, command = launched_processes(), context.invoked_subcommand
+    if processes > 1 and command not in ON_SEVERAL_PROCESSES:
+        raise UserError(
+            f"fission {command}: started by a launcher on {processes} processes, 1 is allowed; "
+            f"{' and '.join(ON_SEVERAL_PROCESSES)} run on several"
+        )
+
+
 def main() -> None:
     """Runs the command line. A mistake of the user is one sentence; anything else keeps its traceback."""
     try:
@@ -46,13 +64,17 @@ def main() -> None:
         fail(str(error))
     except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         fail(f"{error.filename}: {error.strerror}; give another path")
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except Exception as error:
+        fault = disk_fault(error)
+        if fault is None:
             raise
-        fail(f"the disk is full ({error.filename or 'while writing'}): free some space; `fission resume RUN` then continues")
+        where = getattr(error, "filename", None) or "while writing"
+        fail(f"{fault} ({where}): mend that; the same command, or `fission resume RUN`, then goes on")
 
 
 def fail(sentence: str) -> None:
     """Says what is wrong on standard error, and exits with status 2."""
-    Console(stderr=True).print(f"[bold red]Error:[/] [red]{escape(sentence)}[/]", soft_wrap=True, highlight=False)
+    if not is_main_process():
+        time.sleep(_GRACE)
+    Console(stderr=True).print(f"[bold red]Error:[/] [red]{quoted(sentence)}[/]", soft_wrap=True, highlight=False)
     sys.exit(2)

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
-from fission_grpo.cli.terminal import interruptible
+from fission_grpo.cli.terminal import interruptible, quoted
 from fission_grpo.cli.train import RUNS
 
 _NAME_LENGTH = 100
@@ -42,7 +41,7 @@ def compare(
     command = " ".join(["fission compare", *(shlex.quote(str(path)) for path in recipes), *options, *place])
     with interruptible(console, f"`{command}` continues"):
         for arm in plan.arms:
-            console.print(escape(arm.describe()), highlight=False)
+            console.print(quoted(arm.describe()), highlight=False)
         console.print(f"{plan.budget:,} tokens a run; seeds: {seeds}. Folder: {folder}", highlight=False, soft_wrap=True)
         outcome = run_comparison(
             plan,
@@ -60,7 +59,7 @@ def compare(
         )
     for failure in outcome.failures:
         console.print(
-            f"[red]{escape(failure.name)} failed:[/] {escape(failure.sentence)}; log: {failure.log}", soft_wrap=True
+            f"[red]{quoted(failure.name)} failed:[/] {quoted(failure.sentence)}; log: {failure.log}", soft_wrap=True
         )
     if outcome.failures:
         console.print(f"`{command}` tries again what is missing.", soft_wrap=True, highlight=False)

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from fission_grpo.cli.evaluation_panels import ENDPOINT, INCOMPLETE, LOCAL, OUTPUT, SAMPLING, WHAT
-from fission_grpo.cli.terminal import interruptible, progress_bars
+from fission_grpo.cli.terminal import interruptible, progress_bars, quoted
 from fission_grpo.errors import UserError
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _play(options: "Options", console: Console) -> None:
         _show([summary], run.out, console, [played])
     if failures or summary.missing:
         for reason in list(failures.values())[:1]:
-            console.print(f"First infrastructure error: {reason}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"First infrastructure error: {quoted(reason)}", highlight=False, soft_wrap=True)
         console.print(f"[bold red]Missing: {summary.missing}[/] (infrastructure errors: {len(failures)})", highlight=False)
         console.print(f"See {run.out / 'failures.json'}; the same command plays only those.", markup=False, soft_wrap=True)
         raise typer.Exit(INCOMPLETE)

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from fission_grpo.cli.evaluation_panels import ENDPOINT, INCOMPLETE, LOCAL, OUTPUT, SAMPLING, WHAT
-from fission_grpo.cli.terminal import interruptible, progress_bars
+from fission_grpo.cli.terminal import interruptible, progress_bars, quoted
 
 if TYPE_CHECKING:
     from fission_grpo.evaluation.tau.options import Options
@@ -191,7 +191,7 @@ def _play(options: "Options", console: Console) -> None:
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     if failures:
         first = next(iter(failures.values()))
-        console.print(f"First infrastructure error: {first}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"First infrastructure error: {quoted(first)}", highlight=False, soft_wrap=True)
         console.print(f"[bold red]Missing: {summary.missing}[/] (infrastructure errors: {len(failures)})", highlight=False)
         console.print(f"See {run.out / 'failures.json'}; the same command plays only those.", markup=False, soft_wrap=True)
         raise typer.Exit(INCOMPLETE)

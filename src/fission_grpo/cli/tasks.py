@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from fission_grpo.cli.terminal import quoted
 from fission_grpo.environments.base import Environment
 from fission_grpo.environments.registry import make_environment
 from fission_grpo.tasks.generate import generate_tasks
@@ -50,7 +50,7 @@ def generate(
     table = Table("file", "tasks", "hidden hazard", "open hazard", "sha256", title=f"Written to {out}")
     for name, entry in manifest["files"].items():
         counts = (str(entry["tags"].get(tag, 0)) for tag in ("hidden_hazard", "open_hazard"))
-        table.add_row(name, str(entry["tasks"]), *counts, entry["sha256"][:12])
+        table.add_row(quoted(name), str(entry["tasks"]), *counts, entry["sha256"][:12])
     console.print(table)
     console.print(f"Next: fission tasks inspect {out / 'train.jsonl'}")
 
@@ -90,7 +90,7 @@ def _tag(tag: str, prefix: str) -> str | None:
 def _count_table(title: str, names: Iterable[str], total: int) -> Table:
     table = Table(title, "tasks", "share")
     for name, count in Counter(names).most_common():
-        table.add_row(name, str(count), f"{count / total:.1%}")
+        table.add_row(quoted(name), str(count), f"{count / total:.1%}")
     return table
 
 
@@ -98,22 +98,22 @@ def _sample_panel(task: Task, environment: Environment) -> Panel:
     errors = list(zip(task.careless, careless_results(task, environment), strict=True))
     lines: list[str] = []
     for index, turn in enumerate(task.turns):
-        lines += [f"[bold]{message['role']}[/]  {escape(str(message['content']))}" for message in turn.messages]
+        lines += [f"[bold]{quoted(str(message['role']))}[/]  {quoted(str(message['content']))}" for message in turn.messages]
         for careless, result in errors:
             if careless.turn == index:
                 lines.append(f"  [yellow]careless[/]   {_shown(careless.call)}")
-                lines.append(f"  [red]error[/]      {escape(result.content)}")
-        lines += [f"  [yellow]withheld[/]   {name}, until here" for name in turn.new_tools]
+                lines.append(f"  [red]error[/]      {quoted(result.content)}")
+        lines += [f"  [yellow]withheld[/]   {quoted(name)}, until here" for name in turn.new_tools]
         lines += [f"  [green]reference[/]  {', '.join(map(_shown, message))}" for message in turn.reference]
         lines += [] if turn.reference else ["  [green]reference[/]  nothing is to be called"]
     tools = ", ".join(task.tools) or f"all of {', '.join(task.classes)}"
-    lines.append(f"[dim]tools: {tools}[/]")
-    return Panel("\n".join(lines), title=f"{task.id}  [dim]{', '.join(task.tags)}[/]", title_align="left")
+    lines.append(f"[dim]tools: {quoted(tools)}[/]")
+    return Panel("\n".join(lines), title=f"{quoted(task.id)}  [dim]{quoted(', '.join(task.tags))}[/]", title_align="left")
 
 
 def _shown(call: ToolCall) -> str:
     arguments = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in call.arguments.items())
-    return escape(f"{call.name}({arguments})")
+    return quoted(f"{call.name}({arguments})")
 
 
 @app.command()

@@ -6,10 +6,22 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from fission_grpo.reports.texts import visible
 
 STOPPED = 130
 """Exit status of a command that was stopped by Ctrl-C, as shells have it."""
+
+
+def quoted(text: str) -> str:
+    """A text that others wrote, to stand in rich's markup: it neither styles what is around it nor commands the terminal.
+
+    >>> quoted("[red]a\\x1b[2J")
+    '\\\\[red]a␛[2J'
+    """
+    return escape(visible(text))
 
 
 def progress_bars(console: Console) -> Progress:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fission_grpo.cli.terminal import free_folder, interruptible
+from fission_grpo.launcher import is_main_process
 
 if TYPE_CHECKING:
     from fission_grpo.recipe import Recipe
@@ -27,6 +28,8 @@ def train(
     """Train one run from a recipe.
 
     Example: fission train recipes/bfcl_quick.yaml trainer.max_steps=3
+
+    On several GPUs: accelerate launch --multi_gpu --num_processes 8 -m fission_grpo train RECIPE
     """
     from fission_grpo.recipe import load_recipe
 
@@ -38,21 +41,36 @@ def train(
     _train(resolved, folder, resume=False)
 
 
-def resume(run: Annotated[Path, typer.Argument(help="The run folder.")]) -> None:
-    """Continue a run from its newest whole checkpoint."""
+def resume(
+    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    trust_checkpoint: Annotated[
+        bool,
+        typer.Option("--trust-checkpoint", help="Read a checkpoint of another machine or user: it can run any code here."),
+    ] = False,
+) -> None:
+    """Continue a run from its newest whole checkpoint.
+
+    Example: fission resume runs/bfcl_quick
+    """
     from fission_grpo.errors import UserError
     from fission_grpo.recipe import load_recipe
 
     if not (run / "recipe.yaml").is_file():
         raise UserError(f"run {run}: no run folder, it has no recipe.yaml; `fission train RECIPE --run {run}` starts a run")
-    _train(load_recipe(run / "recipe.yaml"), run, resume=True)
+    recipe = load_recipe(run / "recipe.yaml")
+    if trust_checkpoint:
+        from fission_grpo.training.checkpoint import newest_complete, trust
+
+        if (newest := newest_complete(run)) is not None:
+            trust(newest)
+    _train(recipe, run, resume=True)
 
 
 def _dry_run(recipe: "Recipe") -> None:
     from fission_grpo.cli.dry_run import show_dry_run
     from fission_grpo.rollout.cpu import configure_cpu
 
-    console = Console()
+    console = Console(quiet=not is_main_process())
     configure_cpu()
     with console.status("Loading torch"):
         from fission_grpo.training.dry_run import dry_run
@@ -68,7 +86,7 @@ def _train(recipe: "Recipe", run: Path, *, resume: bool) -> None:
     from fission_grpo.reports.progress import ProgressDisplay
     from fission_grpo.rollout.cpu import configure_cpu
 
-    console = Console()
+    console = Console(quiet=not is_main_process())
     configure_cpu()
     label = run.resolve().name
     with interruptible(console, f"`fission resume {run}` continues"):
@@ -77,7 +95,7 @@ def _train(recipe: "Recipe", run: Path, *, resume: bool) -> None:
             from fission_grpo.training.runs import train as train_run
         with ProgressDisplay({label: recipe.trainer.get("max_steps")}, console) as display:
             train_run(recipe, run, resume=resume, sinks=[display.sink(label)])
-        if recipe.evaluation.tasks:
+        if recipe.evaluation.tasks and is_main_process():
             _evaluate(recipe, run, console)
     console.print(f"Trained policy: {run / 'model'}\nNext: fission report {run}", highlight=False)
 

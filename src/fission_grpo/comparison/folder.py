@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from fission_grpo.comparison.plan import Plan
+from fission_grpo.disk import write_whole
 from fission_grpo.errors import UserError
 from fission_grpo.recipe import Recipe, load_recipe
 from fission_grpo.recipe.nesting import differences
@@ -98,13 +99,6 @@ def write_manifest(folder: Path) -> None:
     entries = {path.name: _entries(path) for path in files}
     content = {"entries": entries, "sha256": {path.name: sha256(path) for path in files}}
     write_whole(folder / MANIFEST, json.dumps(content, indent=1) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file that appears only once it is whole."""
-    draft = path.with_name(f".{path.name}.partial")
-    draft.write_text(text, encoding="utf-8")
-    draft.rename(path)
 
 
 def sha256(path: Path) -> str:

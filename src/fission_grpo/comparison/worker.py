@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fission_grpo.comparison.folder import TASK_FILES, run_recipe, still_to_do, write_manifest, write_whole
+from fission_grpo.comparison.folder import TASK_FILES, run_recipe, still_to_do, write_manifest
 from fission_grpo.comparison.plan import Plan
+from fission_grpo.disk import write_whole
 from fission_grpo.errors import UserError
 from fission_grpo.recipe import GeneratedTasks, OtherBenchmark, Recipe, TaskSource
 from fission_grpo.reports.comparison_folder import MANIFEST, NOTHING_FILE, PROBE_FILE, other_file

@@ -1,26 +1,25 @@
 """`FunctionEnvironment`: plain typed Python functions become a forkable environment."""
 
 import copy
-import json
 import pickle
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fission_grpo.chat.schema import check_call, check_tools
+from fission_grpo.environments.function_runner import FunctionRunner, Judge, LocalRunner, StateFactory
 from fission_grpo.environments.function_tools import FunctionTool, function_tool
-from fission_grpo.errors import FissionError, UserError
+from fission_grpo.environments.isolated.runner import CallLimits, IsolatedRunner
+from fission_grpo.errors import UserError
 from fission_grpo.tasks.task import Task
 from fission_grpo.types import Message, Snapshot, Tool, ToolCall, ToolResult, Verdict
 
 MAX_REFERENCES = 1024
 
-StateFactory = Callable[[Task], Any]
-Judge = Callable[[Any, Task], bool]
-
 
 class _World(NamedTuple):
-    """Everything that changes in an episode. `task` is pickled once, at `reset`."""
+    """Everything that changes in an episode. `task` is pickled once, at `reset`; `state` is packed in a snapshot."""
 
     task: bytes
     turn: int
@@ -31,7 +30,7 @@ class _World(NamedTuple):
 
 
 class _TurnReference(NamedTuple):
-    """The state at the end of a turn, pickled, and the results of its calls."""
+    """The state at the end of a turn, packed, and the results of its calls."""
 
     state: bytes
     results: tuple[str, ...]
@@ -59,19 +58,30 @@ class FunctionEnvironment:
         verdict: `(state, task) -> solved`, asked at the end of the last turn; earlier turns then count as right. By default
             every turn is compared with playing its reference: the state must be equal, the reference results must occur
             among the results so far, and where the reference calls something, so must the policy.
+        isolated: run the functions, the state and the verdict in a process of their own, a fresh copy of it for every call
+            (docs/own-tools.md). The functions must be importable from a module.
+        limits: of a call that is isolated; one that dies or goes past them is an `InfrastructureError`.
 
     Raises:
-        UserError: a function without type hints or with types that have no JSON form, or two of one name.
+        UserError: a function without type hints or with types that have no JSON form, or two of one name; or, isolated, one
+            that another process cannot import.
     """
 
     def __init__(
-        self, functions: Sequence[Callable[..., Any]], state: Any | StateFactory = None, verdict: Judge | None = None
+        self,
+        functions: Sequence[Callable[..., Any]],
+        state: Any | StateFactory = None,
+        verdict: Judge | None = None,
+        *,
+        isolated: bool = False,
+        limits: CallLimits = CallLimits(),  # noqa: B008
     ) -> None:
-        tools = [function_tool(function) for function in functions]
-        check_tools([each.tool for each in tools])
-        self._functions: dict[str, FunctionTool] = {each.name: each for each in tools}
-        self._initial = state
-        self._judge = verdict
+        tools = _tools_of(tuple(functions))
+        self._tools: dict[str, Tool] = {each.name: each.tool for each in tools}
+        self._runner: FunctionRunner = (
+            IsolatedRunner(functions, state, verdict, limits) if isolated else LocalRunner(tools, state, verdict)
+        )
+        self._judged = verdict is not None
         self._task: Task | None = None
         self._world = _World(b"", 0, 0, (), (), None)
         self._references: OrderedDict[bytes, list[_TurnReference]] = OrderedDict()
@@ -81,10 +91,10 @@ class FunctionEnvironment:
         """The tools of the task (all functions where it names none), without those withheld until a later turn."""
         task = self._task
         if task is None:
-            return [each.tool for each in self._functions.values()]
+            return list(self._tools.values())
         withheld = {name for later in task.turns[self._world.turn + 1 :] for name in later.new_tools}
-        names = task.tools or tuple(self._functions)
-        return [self._functions[name].tool for name in names if name not in withheld]
+        names = task.tools or tuple(self._tools)
+        return [self._tools[name] for name in names if name not in withheld]
 
     def reset(self, task: Task) -> list[Message]:
         """Loads a task and returns the messages of its first turn.
@@ -95,16 +105,20 @@ class FunctionEnvironment:
         if not task.turns:
             raise UserError(f"task {task.id}, field turns: empty; at least one turn is needed")
         for name in task.tools:
-            if name not in self._functions:
-                raise UserError(f"task {task.id}, field tools: {name!r} is none of {', '.join(self._functions)}")
+            if name not in self._tools:
+                raise UserError(f"task {task.id}, field tools: {name!r} is none of {', '.join(self._tools)}")
         self._task = task
-        self._world = _World(pickle.dumps(task), 0, 0, (), (), self._initial_state(task))
+        self._world = _World(pickle.dumps(task), 0, 0, (), (), self._runner.initial(task))
         return _messages(task, 0)
 
     def call(self, call: ToolCall) -> ToolResult:
         """Checks the arguments against the tool's schema and calls the function."""
-        result = self._execute(call, self._world.state)
-        self._world = self._world._replace(results=(*self._world.results, result.content))
+        world = self._world
+        if violation := check_call(call, self.tools):
+            result, state = ToolResult(f"Error: {violation.detail}", is_error=True), world.state
+        else:
+            result, state = self._runner.call(world.state, call)
+        self._world = world._replace(results=(*world.results, result.content), state=state)
         return result
 
     def next_user_turn(self) -> list[Message] | None:
@@ -122,13 +136,14 @@ class FunctionEnvironment:
         Raises:
             UserError: the state cannot be pickled.
         """
-        return Snapshot(_pickled(self._world, self._loaded))
+        _ = self._loaded  # or there is nothing to be saved
+        return Snapshot(pickle.dumps(self._world._replace(state=self._runner.pack(self._world.state)), protocol=5))
 
     def restore(self, snapshot: Snapshot) -> None:
         world: _World = pickle.loads(snapshot.data)
         if self._task is None or world.task != self._world.task:
             self._task = pickle.loads(world.task)
-        self._world = world
+        self._world = world._replace(state=self._runner.unpack(world.state))
 
     def verdict(self) -> Verdict:
         faults = self._world.faults
@@ -143,12 +158,12 @@ class FunctionEnvironment:
         return (
             (ours.task, ours.turn) == (theirs.task, theirs.turn)
             and _contains(ours.results[ours.turn_start :], theirs.results[theirs.turn_start :])
-            and _equal(ours.state, theirs.state)
+            and self._runner.equal(ours.state, theirs.state)
         )
 
     def same_state(self, snapshot: Snapshot) -> bool:
         """Whether the state is equal to the snapshot's."""
-        return _equal(self._world.state, pickle.loads(snapshot.data).state)
+        return self._runner.equal(self._world.state, pickle.loads(snapshot.data).state)
 
     @property
     def _loaded(self) -> Task:
@@ -156,30 +171,16 @@ class FunctionEnvironment:
             raise UserError("FunctionEnvironment: `reset(task)` or `restore(snapshot)` must come first")
         return self._task
 
-    def _initial_state(self, task: Task) -> Any:
-        return self._initial(task) if callable(self._initial) else copy.deepcopy(self._initial)
-
-    def _execute(self, call: ToolCall, state: Any) -> ToolResult:
-        if violation := check_call(call, self.tools):
-            return ToolResult(f"Error: {violation.detail}", is_error=True)
-        try:
-            # A copy: functions may keep their arguments, and must not change the recorded call through them.
-            return ToolResult(_rendered(self._functions[call.name](state, copy.deepcopy(call.arguments))))
-        except FissionError:
-            raise
-        except (Exception, SystemExit) as error:  # the policy's error is data, whatever the function raised
-            return ToolResult(f"Error: {error or type(error).__name__}", is_error=True)
-
     def _fault(self) -> str:
         """Why the current turn is wrong now; empty where it is right."""
         task, world = self._loaded, self._world
-        if self._judge is not None:
+        if self._judged:
             last = world.turn == len(task.turns) - 1
-            return "the verdict function says no" if last and not self._judge(world.state, task) else ""
+            return "the verdict function says no" if last and not self._runner.judge(world.state, task) else ""
         reference = self._reference()[world.turn]
         if reference.results and len(world.results) == world.turn_start:
             return f"turn {world.turn}: nothing was called"
-        if not _equal(world.state, pickle.loads(reference.state)):
+        if not self._runner.equal(world.state, reference.state):
             return f"turn {world.turn}: the state differs from the reference"
         if not _contains(world.results, reference.results):
             return f"turn {world.turn}: a result of the reference is missing"
@@ -195,44 +196,26 @@ class FunctionEnvironment:
         return self._references[key]
 
     def _play_reference(self) -> list[_TurnReference]:
-        player = FunctionEnvironment([each.function for each in self._functions.values()], self._initial, _unjudged)
+        player = copy.copy(self)
         player.reset(self._loaded)
         turns: list[_TurnReference] = []
         for turn in self._loaded.turns:
             results = tuple(player.call(call).content for call in turn.calls)
-            turns.append(_TurnReference(_pickled(player._world.state, self._loaded), results))
-            player.next_user_turn()
+            turns.append(_TurnReference(self._runner.pack(player._world.state), results))
+            player._world = player._world._replace(turn=player._world.turn + 1)  # not judged: by this very reference
         return turns
 
 
-def _unjudged(_state: Any, _task: Task) -> bool:
-    return True
+@lru_cache(maxsize=64)  # every episode makes an environment
+def _tools_of(functions: tuple[Callable[..., Any], ...]) -> tuple[FunctionTool, ...]:
+    tools = tuple(map(function_tool, functions))
+    check_tools([each.tool for each in tools])
+    return tools
 
 
 def _messages(task: Task, turn: int) -> list[Message]:
     return [dict(message) for message in task.turns[turn].messages]
 
 
-def _pickled(value: Any, task: Task) -> bytes:
-    try:
-        return pickle.dumps(value, protocol=5)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise UserError(f"task {task.id}: the state of the environment cannot be pickled ({error})") from error
-
-
-def _rendered(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    try:
-        return json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
-        return str(value)
-
-
 def _contains(results: Sequence[str], reference: Sequence[str]) -> bool:
     return not Counter(reference) - Counter(results)
-
-
-def _equal(ours: Any, theirs: Any) -> bool:
-    # Objects without `__eq__` are equal to themselves only; their pickles tell.
-    return bool(ours == theirs) or pickle.dumps(ours) == pickle.dumps(theirs)

@@ -7,6 +7,7 @@ from typing import Any
 
 from fission_grpo.chat.parsing import CLOSE, OPEN, parse_message, without_thinking
 from fission_grpo.environments.base import Environment
+from fission_grpo.environments.guard import guarded
 from fission_grpo.errors import InfrastructureError
 from fission_grpo.evaluation.asking import Completion, ContextExceeded, Outcome, Request
 from fission_grpo.rollout.episode import play_message
@@ -37,7 +38,8 @@ def play_chat(
     episode = _ChatEpisode(task, environment)
     try:
         episode.play(ask, max_steps, stopped or Event())
-        verdict, fault = environment.verdict(), ""
+        with guarded():
+            verdict, fault = environment.verdict(), ""
     except InfrastructureError as error:
         episode.stop_reason, verdict, fault = StopReason.INFRASTRUCTURE, None, str(error)
     trajectory = Trajectory(
@@ -67,7 +69,8 @@ class _ChatEpisode:
         self.stop_reason = StopReason.COMPLETED
 
     def play(self, ask: Ask, max_steps: int, stopped: Event) -> None:
-        self.messages += self._environment.reset(self._task)
+        with guarded():
+            self.messages += self._environment.reset(self._task)
         while True:
             if self._steps_of_turn == max_steps:
                 self._force_quit(StopReason.STEP_LIMIT)
@@ -99,14 +102,16 @@ class _ChatEpisode:
             return True
         if parsed.calls or reply.messages:
             return False
-        following = self._environment.next_user_turn()
+        with guarded():
+            following = self._environment.next_user_turn()
         self.messages += following or []
         self._turn, self._steps_of_turn = self._turn + 1, 0
         return following is None
 
     def _force_quit(self, reason: StopReason) -> None:
         """The open turn is judged as it stands."""
-        self._environment.next_user_turn()
+        with guarded():
+            self._environment.next_user_turn()
         self.stop_reason = reason
 
 

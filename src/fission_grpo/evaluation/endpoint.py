@@ -4,7 +4,6 @@ The client retries by itself what is worth it (no connection, time-outs, 429 wit
 waits. What is left after that is an infrastructure error of one episode: the others go on, and a second call plays it again.
 """
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +11,10 @@ from typing import Any, cast
 
 import openai
 
+from fission_grpo.credentials import API_KEY, address_fault, api_key, message_without_key, without_key
 from fission_grpo.errors import InfrastructureError, UserError
 from fission_grpo.evaluation.asking import Completion, ContextExceeded, Decoding, Outcome, Request
 
-API_KEY = "OPENAI_API_KEY"
 MIN_ROOM = 16
 """Below so many tokens for the message, a prompt counts as not fitting."""
 _CONTEXT_WORDS = (
@@ -43,6 +42,9 @@ class EndpointSettings:
         concurrency: requests under way at a time.
         timeout: seconds without a byte of the answer after which a request is given up.
         retries: further tries of a request.
+
+    Raises:
+        UserError: the address holds a secret.
     """
 
     base_url: str
@@ -50,6 +52,10 @@ class EndpointSettings:
     concurrency: int = 16
     timeout: float = 600.0
     retries: int = 6
+
+    def __post_init__(self) -> None:
+        if fault := address_fault(self.base_url):
+            raise UserError(f"endpoint: its address {fault}")
 
 
 class Endpoint:
@@ -60,7 +66,7 @@ class Endpoint:
         self._decoding = decoding
         self._client = openai.OpenAI(
             base_url=settings.base_url,
-            api_key=os.environ.get(API_KEY) or "none",
+            api_key=api_key() or "none",
             timeout=openai.Timeout(settings.timeout, connect=min(settings.timeout, CONNECT_TIMEOUT)),
             max_retries=settings.retries,
         )
@@ -120,7 +126,7 @@ class Endpoint:
             max_tokens=max_tokens,
             seed=self._decoding.seed,
         )
-        return self._completion(answer, _checked(lambda: answer.choices[0].text), (), started)
+        return self._completion(answer, without_key(_checked(lambda: answer.choices[0].text)), (), started)
 
     def _chat(self, request: Request, max_tokens: int, started: float) -> Completion:
         tools: Mapping[str, Any] = {"tools": list(request.tools)} if request.tools else {}
@@ -133,6 +139,7 @@ class Endpoint:
             **cast(Any, tools),
         )
         message: dict[str, Any] = _checked(lambda: cast(Any, answer.choices[0].message.model_dump(exclude_none=True)), dict)
+        message = message_without_key(message)
         return self._completion(answer, str(message.get("content", "")), _calls_of(message), started)
 
     def _completion(self, answer: Any, text: str, calls: tuple[Mapping[str, Any], ...], started: float) -> Completion:
@@ -174,4 +181,4 @@ def _is_about_context(error: Exception) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)[:300]
+    return next(iter(without_key(str(error)).splitlines()), type(error).__name__)[:300]

@@ -7,7 +7,7 @@ from fission_grpo.environments.registry import make_environment
 from fission_grpo.evaluation.evaluate import EvaluationResult, Progress, evaluate
 from fission_grpo.evaluation.probe import continue_probe
 from fission_grpo.evaluation.probe_set import ErrorContext
-from fission_grpo.evaluation.records import EpisodeRecord, save_records
+from fission_grpo.evaluation.records import save_records
 from fission_grpo.recipe import Recipe
 from fission_grpo.rollout.episode import EpisodeLimits
 from fission_grpo.tasks.task import Task
@@ -47,7 +47,7 @@ def evaluate_model(
 
 def evaluate_into(file: Path, model: str, tasks: Sequence[Task], recipe: Recipe, progress: Progress | None = None) -> None:
     """Evaluates a model (see `evaluate_model`) and keeps its records in a file, which appears only once it is whole."""
-    _keep(evaluate_model(model, tasks, recipe, progress).records, file)
+    save_records(evaluate_model(model, tasks, recipe, progress).records, file)
 
 
 def probe_into(
@@ -76,14 +76,8 @@ def probe_into(
         max_new_tokens=recipe.rollout.max_new_tokens,
         progress=progress,
     )
-    _keep(result.records, file)
+    save_records(result.records, file)
 
 
 def _limits(recipe: Recipe) -> EpisodeLimits:
     return EpisodeLimits(recipe.rollout.steps_per_turn, recipe.rollout.max_context_tokens)
-
-
-def _keep(records: Sequence[EpisodeRecord], file: Path) -> None:
-    draft = file.with_suffix(".partial")
-    save_records(records, draft)
-    draft.rename(file)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from fission_grpo.disk import write_whole
 from fission_grpo.errors import UserError
 
 SETTINGS_FILE = "settings.json"
@@ -32,8 +33,7 @@ def open_folder(out: Path, settings: Mapping[str, Any]) -> None:
                     "give another folder, or the same setting"
                 )
         return
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(settings, indent=1) + "\n")
 
 
 def read_settings(out: Path) -> dict[str, Any]:
@@ -55,6 +55,7 @@ def read_settings(out: Path) -> dict[str, Any]:
 def save_failures(out: Path, failures: Mapping[str, str]) -> None:
     """Writes what the infrastructure failed at this time; without failures there is no such file."""
     path = out / FAILURES_FILE
-    path.unlink(missing_ok=True)
     if failures:
-        path.write_text(json.dumps(failures, indent=1) + "\n", encoding="utf-8")
+        write_whole(path, json.dumps(failures, indent=1) + "\n")
+    else:
+        path.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
+from fission_grpo.disk import write_whole
 from fission_grpo.environments.base import Environment
 from fission_grpo.environments.replay import call_message, replay_reference, result_message
 from fission_grpo.errors import UserError
@@ -126,8 +127,7 @@ def save_probe(contexts: Sequence[ErrorContext], path: Path) -> str:
     lines = [dump_context(context) for context in contexts]
     digest = _digest(lines)
     header = json.dumps({"contexts": len(lines), "sha256": digest})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    write_whole(path, "\n".join([header, *lines]) + "\n")
     return digest
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
+from fission_grpo.disk import write_whole
 from fission_grpo.errors import UserError
 from fission_grpo.evaluation.metrics import Ratio, total
 
@@ -72,9 +73,8 @@ def record_of_json(content: object) -> EpisodeRecord:
 
 
 def save_records(records: Iterable[EpisodeRecord], path: Path) -> None:
-    """Writes one JSON object a line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(to_json(record)) + "\n" for record in records), encoding="utf-8")
+    """Writes one JSON object a line. The file appears only once it is whole."""
+    write_whole(path, "".join(json.dumps(to_json(record)) + "\n" for record in records))
 
 
 def load_records(path: Path) -> Sequence[EpisodeRecord]:

@@ -21,6 +21,7 @@ from fission_grpo.fission.selection import CANDIDATE_FACTOR, RecoveryOdds, selec
 from fission_grpo.fission.settings import FissionSettings, RecoveryContext
 from fission_grpo.fission.shuffle import FeedbackShuffler
 from fission_grpo.fission.trigger import recovery_groups, triggers
+from fission_grpo.simulators.base import Counting
 from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.types import CorrectiveContext, Failure, Feedback, FeedbackLevel
 
@@ -45,7 +46,7 @@ class FissionEngine:
         self._static_served = 0
         self._shuffler = FeedbackShuffler()
         self._counts: Counter[str] = Counter()
-        self._reported: Counter[str] = Counter()
+        self._reported: dict[str, Counter[str]] = {}
 
     def intercept(self, failures: Sequence[Failure]) -> None:
         """Puts the failures of a batch into the pool, in order. Plain GRPO (no recoveries) only counts them."""
@@ -107,9 +108,10 @@ class FissionEngine:
         """What happened since the last call: counts, plus the pool's size and its counters so far."""
         counts = {f"fission/{name}": float(count) for name, count in sorted(self._counts.items())}
         self._counts.clear()
-        told = self.chain.counts - self._reported
-        self._reported = Counter(self.chain.counts)
-        counts |= {f"fission/simulator/{name}": float(count) for name, count in sorted(told.items())}
+        for group, counted in self._counters().items():
+            told = counted - self._reported.get(group, Counter())
+            self._reported[group] = Counter(counted)
+            counts |= {f"fission/{group}/{name}": float(count) for name, count in sorted(told.items())}
         return counts | {
             "fission/pool_size": float(len(self.pool)),
             "fission/pool_mean_age": self.pool.mean_age(),
@@ -127,7 +129,7 @@ class FissionEngine:
             "start_levels": dict(self.escalation.start_levels),
             "counts": dict(self._counts),
             "chain": self.chain.state_dict(),
-            "reported": dict(self._reported),
+            "reported": {group: dict(counted) for group, counted in self._reported.items()},
             "static": (self.static, self._static_served),
             "shuffled": self._shuffler.before,
         }
@@ -140,9 +142,14 @@ class FissionEngine:
         self.escalation.start_levels = dict(state["start_levels"])
         self._counts = Counter(state["counts"])
         self.chain.load_state_dict(state["chain"])
-        self._reported = Counter(state["reported"])
+        self._reported = {group: Counter(counted) for group, counted in state["reported"].items()}
         self.static, self._static_served = state["static"]
         self._shuffler.before = state["shuffled"]
+
+    def _counters(self) -> dict[str, Counter[str]]:
+        """What the chain has counted so far, and those of its simulators that count by themselves."""
+        counting = (each for each in self.chain.simulators if isinstance(each, Counting))
+        return {"simulator": self.chain.counts, **{each.name: each.counts for each in counting}}
 
     def _accepts(self, failure: Failure) -> bool:
         return self.settings.unanswered_failures or answered_by_benchmark(failure.kind)

@@ -19,6 +19,8 @@ from fission_grpo.recipe.schema import MODEL_SIMULATORS, Recipe
 from fission_grpo.recipe.simulator import SimulatorRecipe
 
 Checked = TypeVar("Checked", bound=BaseModel)
+MOST_VALUES = 100_000
+"""Of a recipe."""
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = (), trainer_fields: Collection[str] | None = None) -> Recipe:
@@ -106,7 +108,14 @@ def _check_trainer(model: type[BaseModel], trainer: Mapping[str, Any], allowed: 
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 with two surprises removed: `3e-4` is a number, and a key that stands twice is an error."""
+    """YAML 1.1 with three surprises removed: `3e-4` is a number, and a key that stands twice is an error.
+
+    So is a file whose aliases (`*name`) write out to more than `MOST_VALUES`: what reads it on would take all memory.
+    """
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        _written_out(node, {})
+        return super().construct_document(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
@@ -116,18 +125,39 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _written_out(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
+    """How many values a node comes to once every alias is replaced by what it stands for.
+
+    Raises:
+        MarkedYAMLError: too many, or, where a node holds itself, endlessly many.
+    """
+    if node not in known:
+        known[node] = MOST_VALUES  # while it is open; a node that holds itself meets this
+        parts: list[Any] = []
+        if isinstance(node, yaml.MappingNode):
+            parts = [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            parts = node.value
+        known[node] = 1 + sum(_written_out(part, known) for part in parts)
+    if known[node] > MOST_VALUES:
+        raise yaml.MarkedYAMLError(problem=f"it comes to more than {MOST_VALUES} values", problem_mark=node.start_mark)
+    return known[node]
+
+
 _EXPONENT = re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))  # pyright: ignore[reportUnknownMemberType]
 
 
 def _parse(text: str, source: str) -> Any:
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, _Loader)  # noqa: S506 (it is a SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
         raise UserError(f"{source}{line}: not readable as YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{source}: not readable as YAML: {error}") from error
+    except RecursionError:
+        raise UserError(f"{source}: not readable as YAML: it is nested too deeply") from None
 
 
 def _apply(settings: dict[str, Any], override: str) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from fission_grpo.recipe.base import Fraction, NonNegativeInt, Pair, PositiveInt, Section
+from fission_grpo.launcher import launched_processes
+from fission_grpo.recipe.base import Address, Fraction, NonNegativeInt, Pair, PositiveInt, Section, TrainerSettings
 from fission_grpo.recipe.methods import METHODS, MethodName
 from fission_grpo.recipe.tasks import TasksSection
 
@@ -44,7 +45,7 @@ class RolloutSection(Section):
 class UserSection(Section):
     """An OpenAI-compatible chat endpoint that plays the user of TAU2-Bench. The key is read from `OPENAI_API_KEY`."""
 
-    base_url: str
+    base_url: Address
     """Such as `http://localhost:8000/v1`."""
     model: str
     """The model's name there. tau2's published scores are with `gpt-4.1`."""
@@ -139,7 +140,7 @@ class LocalSimulatorSection(Section):
 class EndpointSimulatorSection(Section):
     """The simulator `endpoint`: an OpenAI-compatible chat endpoint. The key is read from `OPENAI_API_KEY`."""
 
-    base_url: str
+    base_url: Address
     """Such as `http://localhost:8000/v1`."""
     model: str
     """The model's name there."""
@@ -179,7 +180,7 @@ class RefreshSection(Section):
     """Recent failures to learn from; a fifth of their scenarios is held out, to measure old and new version on."""
     teacher: Literal["rules", "endpoint"] = "rules"
     """Who writes the target diagnoses: the rules with the environment's words, or `simulator.endpoint`."""
-    trainer: dict[str, Any] = Field(
+    trainer: TrainerSettings = Field(
         default={"num_train_epochs": 2, "learning_rate": 5e-4, "per_device_train_batch_size": 16}
     )
     """Passed to TRL's `SFTConfig`."""
@@ -253,7 +254,7 @@ class Recipe(Section):
     """Low-rank adapters; leave out to train all weights."""
     evaluation: EvaluationSection = EvaluationSection()
     """Evaluation before and after training."""
-    trainer: dict[str, Any] = DEFAULT_BATCH
+    trainer: TrainerSettings = DEFAULT_BATCH
     """Passed to TRL's `GRPOConfig` as it is: learning rate, `max_steps`, `report_to`, ... No batch size: 128 rows."""
 
     @property
@@ -263,12 +264,12 @@ class Recipe(Section):
 
     @property
     def batch_rows(self) -> int:
-        """N, rows of a generation batch on one process, by the rule of `GRPOConfig`."""
+        """N, rows of a generation batch over all processes, by the rule of `GRPOConfig`."""
         explicit = self.trainer.get("generation_batch_size")
         if explicit is not None:
             return int(explicit)
         slices = self.trainer.get("steps_per_generation") or self.trainer.get("gradient_accumulation_steps", 1)
-        return int(self.trainer.get("per_device_train_batch_size", 8)) * int(slices)
+        return int(self.trainer.get("per_device_train_batch_size", 8)) * int(slices) * launched_processes()
 
     @property
     def recovers(self) -> bool:

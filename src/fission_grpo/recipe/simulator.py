@@ -1,10 +1,10 @@
 """The shape of a simulator recipe: fine-tuning a language model as the Error Simulator (`fission simulator train`)."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from fission_grpo.recipe.base import NonNegativeInt, PositiveInt, Section
+from fission_grpo.recipe.base import NonNegativeInt, PositiveInt, Section, TrainerSettings
 from fission_grpo.recipe.schema import LoraSection
 
 OWNED_BY_SIMULATOR_RECIPE = {
@@ -32,7 +32,7 @@ class SimulatorRecipe(Section):
     """Low-rank adapters; leave out to train all weights."""
     patience: PositiveInt = 2
     """Evaluations without a better validation loss after which training ends. The best weights are kept."""
-    trainer: dict[str, Any] = Field(default_factory=dict)
+    trainer: TrainerSettings = Field(default_factory=dict)
     """Passed to TRL's `SFTConfig` as it is: learning rate, `num_train_epochs`, batch sizes, `max_length`, ..."""
 
     @model_validator(mode="after")

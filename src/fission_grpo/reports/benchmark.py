@@ -11,6 +11,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from fission_grpo.disk import write_whole
 from fission_grpo.environments.bfcl import CATEGORIES
 from fission_grpo.evaluation.bfcl.records import ACCURACY, BY_CLASS, BY_KIND
 from fission_grpo.evaluation.bfcl.summary import ModelSummary
@@ -44,8 +45,7 @@ class Part:
 
 def write_benchmark_report(summaries: Sequence[ModelSummary], path: Path, notes: Sequence[str] = ()) -> None:
     """Writes the report as one self-contained HTML file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_benchmark(summaries, notes), encoding="utf-8")
+    write_whole(path, render_benchmark(summaries, notes))
 
 
 def render_benchmark(summaries: Sequence[ModelSummary], notes: Sequence[str] = ()) -> str:

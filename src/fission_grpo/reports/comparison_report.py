@@ -7,6 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from fission_grpo.disk import write_whole
 from fission_grpo.errors import UserError
 from fission_grpo.reports.alignment import Alignment
 from fission_grpo.reports.comparison_folder import ArmRuns, load_comparison
@@ -28,7 +29,7 @@ def write_comparison(out: Path) -> ComparisonTable | None:
     if not any(row.arm.recipe is not None for row in table.rows):
         return None
     for name, text in (("md", markdown(table)), ("json", to_json(table))):
-        (out / f"comparison.{name}").write_text(text, encoding="utf-8")
+        write_whole(out / f"comparison.{name}", text)
     report, section = comparison_report(out)
     write_report(report, out / "report.html", [section])
     return table

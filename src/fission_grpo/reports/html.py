@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from fission_grpo.disk import write_whole
 from fission_grpo.recipe import dump_recipe
 from fission_grpo.reports.alignment_plots import alignment_curve
 from fission_grpo.reports.alignment_tables import (
@@ -88,8 +89,7 @@ def run_report(runs: Sequence[Run], title: str = "Fission-GRPO: report", notes: 
 
 def write_report(report: Report, path: Path, sections: Sequence[Markup] = ()) -> None:
     """Writes the report as one self-contained HTML file. Arguments as in `render_report`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_report(report, sections), encoding="utf-8")
+    write_whole(path, render_report(report, sections))
 
 
 def render_report(report: Report, sections: Sequence[Markup] = (), live: str | None = None) -> str:

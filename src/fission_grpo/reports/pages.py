@@ -12,9 +12,16 @@ from markupsafe import Markup
 
 from fission_grpo.reports.texts import said, visible
 
+
+def _shown(value: object) -> object:
+    """What an expression of a template writes: text that is no markup of ours is visible, and commands nothing."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 _ENVIRONMENT = Environment(
     loader=PackageLoader("fission_grpo.reports"),
     autoescape=True,
+    finalize=_shown,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

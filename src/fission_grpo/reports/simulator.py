@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from fission_grpo.disk import write_whole
 from fission_grpo.reports.benchmark_tables import fold
 from fission_grpo.reports.definitions import DOES, LABELS, SAYS, WORDS, SimulatorMeasure
 from fission_grpo.reports.grids import Cell, Grid
@@ -63,8 +64,7 @@ def markdown(evaluation: Evaluation) -> str:
 
 def write_simulator_report(evaluation: Evaluation, path: Path) -> None:
     """Writes the report as one self-contained HTML file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_simulator_report(evaluation), encoding="utf-8")
+    write_whole(path, render_simulator_report(evaluation))
 
 
 def render_simulator_report(evaluation: Evaluation) -> str:

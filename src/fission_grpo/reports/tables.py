@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.markup import escape
 from rich.table import Table
 
 from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.evaluation.statistics import Difference, paired_difference
 from fission_grpo.reports.data import Evaluation
 from fission_grpo.reports.definitions import METRICS, MetricDefinition
+from fission_grpo.reports.texts import visible
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def rich_table(comparison: Comparison) -> Table:
     table = Table(header_style="bold", show_edge=False, pad_edge=False)
     table.add_column("")
     for evaluation in comparison.evaluations:
-        table.add_column(evaluation.label, justify="right")
+        table.add_column(escape(visible(evaluation.label)), justify="right")
     if comparison.change_title is not None:
         table.add_column(f"{comparison.change_title} [dim](95%)[/]", justify="right")
     for row in comparison.rows():

@@ -7,6 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from fission_grpo.disk import write_whole
 from fission_grpo.evaluation.statistics import SummaryRow
 from fission_grpo.evaluation.tau.benchmarks import BENCHMARKS
 from fission_grpo.evaluation.tau.summary import RECOVERY, TauSummary
@@ -95,8 +96,7 @@ def write_tau_report(summary: TauSummary, path: Path) -> None:
         metrics=SHOWN,
         notes=notes_of(summary),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    write_whole(path, page)
 
 
 def _about_user(summary: TauSummary) -> str:

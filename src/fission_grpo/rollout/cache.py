@@ -127,6 +127,10 @@ class PrefixStore:
         self._lengths: list[int] = []
 
     def add(self, prefix: Prefix) -> None:
+        """Keeps one, unless it is there: of equal siblings, or of rows that had to be decoded again."""
+        equals = self._by_tail.get((len(prefix.ids), prefix.ids[-_TAIL:]), ())
+        if any(prefix.ids == other.ids for other in equals):
+            return
         size = sum(tensor.nbytes for layer in prefix.layers for tensor in layer)
         if self._bytes + size > self.max_bytes:
             return

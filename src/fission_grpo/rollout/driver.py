@@ -13,6 +13,7 @@ from itertools import count
 from typing import Protocol, TypeVar, runtime_checkable
 
 from fission_grpo.environments.base import ConversationalEnvironment, Environment
+from fission_grpo.environments.guard import guarded
 from fission_grpo.errors import InfrastructureError
 from fission_grpo.rollout.episode import Chat, Episode, EpisodeLimits, EpisodeStart
 from fission_grpo.rollout.policy import Policy, Sampling
@@ -33,7 +34,7 @@ class PrefixReuser(Protocol):
 
 
 def play_episodes(
-    episodes: Sequence[Task | EpisodeStart],
+    episodes: Sequence[Task | EpisodeStart | Trajectory],
     make_environment: Callable[[Task], Environment],
     policy: Policy,
     chat: Chat,
@@ -45,7 +46,7 @@ def play_episodes(
     """Plays all episodes at once, each to its end.
 
     Args:
-        episodes: tasks to be played from the start, or places to go on from.
+        episodes: tasks to be played from the start, places to go on from, or what is over already (`never_begun`).
         make_environment: a fresh environment for a task.
         sampling: of every message; each round draws from a seed of its own, derived from `sampling.seed`.
         episode_type: how an episode takes in a message; methods of training may have their own.
@@ -63,7 +64,7 @@ def play_episodes(
 
 
 def stream_episodes(
-    episodes: Sequence[Task | EpisodeStart],
+    episodes: Sequence[Task | EpisodeStart | Trajectory],
     make_environment: Callable[[Task], Environment],
     policy: Policy,
     chat: Chat,
@@ -121,7 +122,8 @@ class _Opening:
         self._messages: list[Message] | None = None
         self._fault = ""
         try:
-            self._environment = make_environment(task)
+            with guarded():
+                self._environment = make_environment(task)
         except InfrastructureError as error:
             self._fault = str(error)
 
@@ -132,23 +134,28 @@ class _Opening:
     def open(self) -> None:
         if self._environment is not None:
             try:
-                self._messages = self._environment.reset(self._task)
+                with guarded():
+                    self._messages = self._environment.reset(self._task)
             except InfrastructureError as error:
                 self._fault = str(error)
 
     def start(self, chat: Chat) -> EpisodeStart | Trajectory:
         task, environment, messages = self._task, self._environment, self._messages
         if environment is None or messages is None:
-            broken = StopReason.INFRASTRUCTURE
-            return Trajectory(task.id, task.scenario, (), (), broken, None, task.tags, fault=self._fault)
+            return never_begun(task, self._fault)
         return EpisodeStart(task, environment, tuple(messages), tuple(chat.render(messages, environment.tools)))
 
 
+def never_begun(task: Task, fault: str) -> Trajectory:
+    """An episode whose environment failed before the first message."""
+    return Trajectory(task.id, task.scenario, (), (), StopReason.INFRASTRUCTURE, None, task.tags, fault=fault)
+
+
 def _starts(
-    episodes: Sequence[Task | EpisodeStart], make_environment: Callable[[Task], Environment], chat: Chat
+    episodes: Sequence[Task | EpisodeStart | Trajectory], make_environment: Callable[[Task], Environment], chat: Chat
 ) -> list[EpisodeStart | Trajectory]:
     """Every episode ready for its first message, or an empty trajectory where the infrastructure failed at once."""
-    ready = [episode if isinstance(episode, EpisodeStart) else _Opening(episode, make_environment) for episode in episodes]
+    ready = [_Opening(each, make_environment) if isinstance(each, Task) else each for each in episodes]
     openings = [each for each in ready if isinstance(each, _Opening)]
     _at_once(_Opening.open, [opening for opening in openings if opening.has_user])
     for opening in openings:

@@ -1,11 +1,12 @@
 """One episode while it is played: takes in sampled messages, executes their calls, asks the environment for what follows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from fission_grpo.chat.parsing import ParsedMessage, parse_message
 from fission_grpo.environments.base import ConversationalEnvironment, Environment, Reply
+from fission_grpo.environments.guard import guarded
 from fission_grpo.errors import InfrastructureError
 from fission_grpo.tasks.task import Task
 from fission_grpo.types import (
@@ -23,6 +24,8 @@ from fission_grpo.types import (
 
 NOT_EXECUTED = "not executed: an earlier call failed"
 """Answers the calls behind an erring one under `EpisodeLimits.stop_at_error`."""
+MAX_ANSWER_CHARACTERS = 500_000
+"""Of all results of one message together: more than a context of 100,000 tokens, and a second of tokenisation."""
 
 
 def answers_to(calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> list[Message]:
@@ -32,15 +35,35 @@ def answers_to(calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> list
 
 
 def play_message(environment: Environment, text: str, calls: Sequence[ToolCall], stop_at_error: bool = False) -> Reply:
-    """Plays one assistant message: executes its calls and, where there is a user, has him answer one that makes none."""
-    if isinstance(environment, ConversationalEnvironment):
-        return environment.respond(text, calls)
-    results: list[ToolResult] = []
-    for call in calls:
-        results.append(environment.call(call))
-        if results[-1].is_error and stop_at_error:
-            break
-    return Reply(tuple(results), (), over=False)
+    """Plays one assistant message: executes its calls and, where there is a user, has him answer one that makes none.
+
+    Results are cut where all of them together are longer than `MAX_ANSWER_CHARACTERS`.
+
+    Raises:
+        InfrastructureError: the environment failed, whatever it raised.
+    """
+    with guarded():
+        if isinstance(environment, ConversationalEnvironment):
+            reply = environment.respond(text, calls)
+            return replace(reply, results=_bounded(reply.results))
+        results: list[ToolResult] = []
+        for call in calls:
+            results.append(environment.call(call))
+            if results[-1].is_error and stop_at_error:
+                break
+        return Reply(_bounded(results), (), over=False)
+
+
+def _bounded(results: Sequence[ToolResult]) -> tuple[ToolResult, ...]:
+    if sum(len(result.content) for result in results) <= MAX_ANSWER_CHARACTERS:
+        return tuple(results)
+    room = MAX_ANSWER_CHARACTERS // len(results)
+    return tuple(replace(result, content=_cut(result.content, room)) for result in results)
+
+
+def _cut(content: str, room: int) -> str:
+    left_out = len(content) - room
+    return content if left_out <= 0 else f"{content[:room]} [{left_out} characters left out]"
 
 
 class Chat(Protocol):
@@ -166,7 +189,8 @@ class Episode:
         verdict: Verdict | None = None
         if self.stop_reason is not StopReason.INFRASTRUCTURE:
             try:
-                verdict = self._environment.verdict()
+                with guarded():
+                    verdict = self._environment.verdict()
             except InfrastructureError as error:
                 self._break_off(error)
         return Trajectory(
@@ -228,7 +252,8 @@ class Episode:
         """Reads a message and plays it; a user does not hear what is answered with its format error."""
         text = self._chat.decode(completion.ids)
         parsed = parse_message(text)
-        snapshot = self._environment.snapshot()
+        with guarded():
+            snapshot = self._environment.snapshot()
         if parsed.error is not None and self._limits.answer_format_errors:
             return _Played(text, parsed, snapshot, Reply((), (), over=False))
         reply = play_message(self._environment, parsed.content, parsed.calls, self._limits.stop_at_error)
@@ -241,14 +266,14 @@ class Episode:
         return answers_to(parsed.calls, results)
 
     def _end_turn(self) -> None:
-        messages = self._environment.next_user_turn()
+        with guarded():
+            messages, tools = self._environment.next_user_turn(), list(self._environment.tools)
         if messages is None:
             self.stop_reason = StopReason.COMPLETED
             return
         self._turn += 1
         self._steps_of_turn = 0
         self._append(messages)
-        tools = list(self._environment.tools)
         if tools != self._tools:
             self._offer(tools)
 
@@ -273,5 +298,6 @@ class Episode:
 
     def _force_quit(self, reason: StopReason) -> None:
         """Ends the episode. Its open turn is judged as it stands, so that the last turn still counts, as in BFCL."""
-        self._environment.next_user_turn()
+        with guarded():
+            self._environment.next_user_turn()
         self.stop_reason = reason

@@ -2,7 +2,8 @@
 # torch, transformers and peft ship no complete types.
 """Finds and loads a policy: the bundled one, a local folder, adapters on a base model, or a model of the hub.
 
-torch is imported only once the name was found to be good and the tokenizer to fit.
+torch is imported only once the name was found to be good and the tokenizer to fit. Nothing that comes with a model is run:
+weights are safetensors alone, since the older formats are pickles, and code in its repository stays unused.
 """
 
 import json
@@ -25,6 +26,7 @@ _LOGGER = logging.getLogger(__name__)
 BUNDLED = "bundled"
 """Name of the policy that comes with the package."""
 _ADAPTER_FILE = "adapter_config.json"
+_ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
@@ -93,7 +95,7 @@ def load_tokenizer(place: str) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise _not_loaded(place, error) from error
     ChatFormat(tokenizer)  # says what is wrong with its template before weights are loaded
@@ -112,22 +114,39 @@ def load_policy_model(name: str, dtype: str = "float32") -> "tuple[PreTrainedMod
         dtype: of the weights; `auto` is the checkpoint's own.
 
     Raises:
-        UserError: see `resolve_model`; or the tokenizer has no chat template; or the hub does not have or give the model.
+        UserError: see `resolve_model`; or the tokenizer has no chat template; or the hub does not have or give the model; or
+            its weights are no safetensors, or it needs code of its own.
     """
+    folder = locate_model(name)
+    has_adapters = Path(folder, _ADAPTER_FILE).is_file()
     tokenizer_place, base = places_of(name)
+    _check_weights(name, Path(base), "*.safetensors")
+    if has_adapters:
+        _check_weights(name, Path(folder), _ADAPTER_WEIGHTS)
     tokenizer = load_tokenizer(tokenizer_place)
     from transformers import AutoModelForCausalLM
 
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            base, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise _not_loaded(name, error) from error
-    folder = locate_model(name)
-    if Path(folder, _ADAPTER_FILE).is_file():
+    if has_adapters:
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, folder, is_trainable=True)  # pyright: ignore[reportAssignmentType]
     return model, tokenizer
+
+
+def _check_weights(name: str, folder: Path, wanted: str) -> None:
+    """Weights of a folder; those of a model of the hub are checked where it is loaded."""
+    if folder.is_dir() and not any(folder.glob(wanted)):
+        found = sorted(path.name for path in folder.iterdir() if path.suffix in (".bin", ".pt", ".pth", ".ckpt"))
+        instead = f" (found {found[0]}, a pickle, which could run code)" if found else ""
+        raise UserError(
+            f"model {name!r}: no {wanted} in {folder}{instead}; save it anew with save_pretrained, which writes safetensors"
+        )
 
 
 def _not_loaded(name: str, error: Exception) -> UserError:

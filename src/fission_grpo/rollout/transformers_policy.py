@@ -3,11 +3,13 @@
 """A policy on a transformers model, with a decoding loop of its own.
 
 Equal prompts (siblings of a group) are prefilled once, finished rows leave the batch, and inside `reusing_prefixes` the
-keys and values of a dialogue are kept from one assistant message to the next, so that an episode is read once.
+keys and values of a dialogue are kept from one assistant message to the next, so that an episode is read once. Rows that
+memory does not suffice for are decoded again in halves.
 """
 
+import logging
 from collections import defaultdict
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -17,12 +19,15 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from fission_grpo.chat.template import ChatFormat
+from fission_grpo.errors import UserError
 from fission_grpo.rollout.cache import Prefix, PrefixStore, is_buffered, load_prefixes, new_cache, take_prefix
 from fission_grpo.rollout.loading import load_policy_model
+from fission_grpo.rollout.memory_errors import give_memory_back, is_out_of_memory
 from fission_grpo.rollout.policy import Sampling
 from fission_grpo.rollout.sampler import sample_tokens
 from fission_grpo.types import Completion, StopReason
 
+_LOGGER = logging.getLogger(__name__)
 _SHRINK_AT = 0.75
 """Finished rows leave the batch once no more than this share of it is active: each time costs a copy of the cache."""
 
@@ -63,10 +68,14 @@ class TransformersPolicy:
         model: any model whose `forward` takes `past_key_values` and `logits_to_keep`.
         pad_id: token that fills up shorter rows; it is masked.
         end_ids: tokens that end a message; the sampled one is part of the completion.
-        batch_size: rows decoded together.
+        batch_size: rows decoded together at most.
         seed: of the generator that calls with `Sampling.seed=None` draw from.
         prefix_bytes: most memory that `reusing_prefixes` may hold.
         context_tokens: prompt and completion together hold no more; a completion that meets it ends with `LENGTH`.
+
+    Attributes:
+        batch_size: as given, or what it was halved to, for good, where memory did not suffice.
+        halvings: how often that happened.
     """
 
     def __init__(
@@ -83,6 +92,7 @@ class TransformersPolicy:
         self.pad_id = pad_id
         self.end_ids = frozenset(end_ids)
         self.batch_size = batch_size
+        self.halvings = 0
         self.generator = torch.Generator().manual_seed(seed)
         self._prefix_bytes = prefix_bytes
         self._context_tokens = context_tokens
@@ -99,7 +109,11 @@ class TransformersPolicy:
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Completion]:
-        """One completion a prompt, in order; equal prompts are siblings."""
+        """One completion a prompt, in order; equal prompts are siblings.
+
+        Raises:
+            UserError: there is not even memory for one row.
+        """
         rows = [_Row(index, tuple(prompt), self._limit(prompt, sampling), [], []) for index, prompt in enumerate(prompts)]
         uniforms_NT = self._draw(len(rows), sampling)
         siblings: dict[tuple[int, ...], list[_Row]] = defaultdict(list)
@@ -110,8 +124,13 @@ class TransformersPolicy:
         was_training = self.model.training
         self.model.eval()
         try:
-            for batch in self._batches(siblings, prefixes):
-                self._decode(self._prefill(batch, prefixes), uniforms_NT, sampling, store)
+            waiting = self._ordered(siblings, prefixes)
+            while waiting:
+                together = waiting[: self.batch_size]
+                if self._fits(together, prefixes, uniforms_NT, sampling, store):
+                    waiting = waiting[len(together) :]
+                else:
+                    self._halve(together, sampling)
         finally:
             self.model.train(was_training)
         if store is not None:
@@ -132,18 +151,47 @@ class TransformersPolicy:
         uniforms_NT = torch.rand(rows, sampling.max_new_tokens, generator=generator, dtype=torch.float64)
         return uniforms_NT.to(self.model.device)
 
-    def _batches(
+    def _ordered(
         self, siblings: dict[tuple[int, ...], list[_Row]], prefixes: dict[tuple[int, ...], Prefix | None]
-    ) -> Iterator[list[_Row]]:
+    ) -> list[_Row]:
         """Rows of like length, siblings side by side."""
 
         def cost(prompt: tuple[int, ...]) -> tuple[int, int]:
             prefix = prefixes[prompt]
             return len(prompt) - (len(prefix.ids) if prefix else 0), len(prompt)
 
-        ordered = [row for prompt in sorted(siblings, key=cost) for row in siblings[prompt]]
-        for start in range(0, len(ordered), self.batch_size):
-            yield ordered[start : start + self.batch_size]
+        return [row for prompt in sorted(siblings, key=cost) for row in siblings[prompt]]
+
+    def _fits(
+        self,
+        rows: list[_Row],
+        prefixes: dict[tuple[int, ...], Prefix | None],
+        uniforms_NT: Tensor,
+        sampling: Sampling,
+        store: PrefixStore | None,
+    ) -> bool:
+        """Decodes rows together; False where memory did not suffice, which leaves them as they were."""
+        try:
+            self._decode(self._prefill(rows, prefixes), uniforms_NT, sampling, store)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            for row in rows:
+                row.ids, row.logprobs, row.stop_reason = [], [], None
+            return False
+        return True
+
+    def _halve(self, rows: list[_Row], sampling: Sampling) -> None:
+        """Has fewer rows decoded together from now on."""
+        if len(rows) == 1:
+            raise UserError(
+                f"out of memory while a single row was decoded, a prompt of {len(rows[0].prompt)} tokens with up to "
+                f"{sampling.max_new_tokens} new ones: lower max_context_tokens or max_new_tokens, or take a smaller model"
+            )
+        give_memory_back()
+        self.batch_size = len(rows) // 2
+        self.halvings += 1
+        _LOGGER.warning("Out of memory with %d rows decoded together: %d from here on", len(rows), self.batch_size)
 
     def _prefill(self, rows: list[_Row], prefixes: dict[tuple[int, ...], Prefix | None]) -> _Batch:
         """Reads every different prompt once, then gives each sibling its copy."""

@@ -49,6 +49,14 @@ class Metered(Protocol):
 
 
 @runtime_checkable
+class Counting(Protocol):
+    """A simulator that counts by itself what became of its questions; `counts`, so far, go into the metrics."""
+
+    name: str
+    counts: Counter[str]
+
+
+@runtime_checkable
 class Weighted(Metered, Protocol):
     """A simulator that is a model in this process: its tokens count beside the policy's, by its size (METHOD 8.2)."""
 

@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+Tokens = tuple[int, int]
+"""Of the prompt and of the completion, as far as the endpoint reported them."""
+
 
 def request_key(body: Mapping[str, Any]) -> str:
     """The key of a request: SHA-256 of its canonical JSON, so that anything that may change the reply changes the key."""
@@ -32,21 +35,29 @@ class ReplyCache:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self.counts: Counter[str] = Counter()
-        self._texts = dict(self._read())
+        self._replies = {key: (text, tokens) for key, text, tokens in self._read()}
 
     def get(self, key: str) -> str | None:
-        return self._texts.get(key)
+        return self._replies[key][0] if key in self._replies else None
 
-    def put(self, key: str, text: str) -> None:
-        self._texts[key] = text
+    def tokens(self, key: str) -> Tokens:
+        """What a reply took when it came."""
+        return self._replies[key][1]
+
+    def keys(self) -> list[str]:
+        """Of all replies, in the order in which they came first."""
+        return list(self._replies)
+
+    def put(self, key: str, text: str, tokens: Tokens = (0, 0)) -> None:
+        self._replies[key] = (text, tokens)
         if self._path is None:
             return
         try:
-            _append(self._path, _line(key, text))
+            _append(self._path, _line(key, text, tokens))
         except OSError:  # a full disk, a read-only folder
             self.counts["unwritten"] += 1
 
-    def _read(self) -> Iterator[tuple[str, str]]:
+    def _read(self) -> Iterator[tuple[str, str, Tokens]]:
         if self._path is None:
             return
         try:
@@ -63,18 +74,20 @@ class ReplyCache:
             self.counts["unread"] += 1
 
 
-def _line(key: str, text: str) -> bytes:
-    return json.dumps({"key": key, "text": text, "check": _check(key, text)}).encode() + b"\n"
+def _line(key: str, text: str, tokens: Tokens) -> bytes:
+    return json.dumps({"key": key, "text": text, "tokens": tokens, "check": _check(key, text)}).encode() + b"\n"
 
 
-def _entry(line: bytes) -> tuple[str, str] | None:
-    """Key and text of a line, or None where it is broken."""
+def _entry(line: bytes) -> tuple[str, str, Tokens] | None:
+    """Key, text and tokens of a line, or None where it is broken."""
     try:
         found = json.loads(line)
         key, text, check = found["key"], found["text"], found["check"]
-    except (ValueError, RecursionError, TypeError, KeyError):
+        prompt, completion = map(int, found.get("tokens", (0, 0)))
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError, OverflowError):
         return None
-    return (key, text) if isinstance(key, str) and isinstance(text, str) and check == _check(key, text) else None
+    whole = isinstance(key, str) and isinstance(text, str) and check == _check(key, text)
+    return (key, text, (prompt, completion)) if whole else None
 
 
 def _append(path: Path, line: bytes) -> None:

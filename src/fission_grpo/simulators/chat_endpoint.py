@@ -7,23 +7,20 @@ reads it whole has no bound in memory.
 import asyncio
 import json
 import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from fission_grpo.chat.parsing import without_thinking
+from fission_grpo.credentials import api_key, without_key
 from fission_grpo.simulators.answer import LONGEST_ANSWER
 
 if TYPE_CHECKING:
     from openai import DefaultAsyncHttpxClient
 
-API_KEY = "OPENAI_API_KEY"
 LONGEST_BODY = 1_000_000
 """Bytes that are read of a reply."""
-SHORTEST_SECRET = 12
-"""Characters from which a key is a secret: local servers are given words such as `none`, which may stand in any text."""
 
 
 class Lost(StrEnum):
@@ -156,11 +153,6 @@ class ChatEndpoint:
         return Loss(Lost.TOO_LONG, response.status_code) if len(content) > LONGEST_BODY else read_reply(bytes(content))
 
 
-def api_key() -> str:
-    """The user's key, read anew each time so that no object carries it."""
-    return os.environ.get(API_KEY, "").strip()
-
-
 def read_reply(content: bytes) -> Reply | Loss:
     """The body of a successful response.
 
@@ -185,7 +177,7 @@ def _text_of(content: Any) -> str:
         parts = [part for part in cast(list[Any], content) if isinstance(part, dict)]
         content = "".join(str(cast(dict[str, Any], part).get("text") or "") for part in parts)
     # No more is read of an answer, and what it thought is not kept.
-    return without_thinking(_without_key(content))[: LONGEST_ANSWER + 1] if isinstance(content, str) else ""
+    return without_thinking(without_key(content))[: LONGEST_ANSWER + 1] if isinstance(content, str) else ""
 
 
 def _count(usage: Any, name: str) -> int:
@@ -208,7 +200,7 @@ def _said(content: bytes) -> str:
         message = str(error.get("message", "") if isinstance(error, dict) else error or "")
     except (ValueError, RecursionError, AttributeError):
         return ""
-    line = " ".join(_without_key(message).split())
+    line = " ".join(without_key(message).split())
     return "".join(filter(str.isprintable, line))[:300]
 
 
@@ -219,9 +211,3 @@ def _seconds(retry_after: str | None) -> float | None:
     except ValueError:
         return None
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
-
-
-def _without_key(text: str) -> str:
-    """An endpoint may repeat the key that it was given, and what it says is kept and shown."""
-    key = api_key()
-    return text.replace(key, "***") if len(key) >= SHORTEST_SECRET else text

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fission_grpo.credentials import API_KEY, address_fault
 from fission_grpo.errors import InfrastructureError, UserError
 from fission_grpo.simulators.answer import feedback_of
 from fission_grpo.simulators.background import run_in_thread
 from fission_grpo.simulators.cache import ReplyCache, request_key
-from fission_grpo.simulators.chat_endpoint import API_KEY, UNASKED, ChatEndpoint, Loss, Lost, Reply
+from fission_grpo.simulators.chat_endpoint import UNASKED, ChatEndpoint, Loss, Lost, Reply
 from fission_grpo.simulators.fixed import fixed_feedback
 from fission_grpo.simulators.prompt import INSTRUCTION, diagnosis_prompt
 from fission_grpo.types import Failure, FailureKind, Feedback, Message, ToolCall, ToolResult
@@ -57,7 +58,7 @@ class EndpointOptions:
         instruction: the system message; empty for a model that was trained for the task and needs none.
 
     Raises:
-        UserError: a number is out of its range.
+        UserError: a number is out of its range, or the address holds a secret.
     """
 
     base_url: str
@@ -71,6 +72,8 @@ class EndpointOptions:
     instruction: str = INSTRUCTION
 
     def __post_init__(self) -> None:
+        if fault := address_fault(self.base_url):
+            raise UserError(f"endpoint simulator: base_url {fault}")
         for name in ("concurrency", "timeout", "max_new_tokens"):
             if not getattr(self, name) > 0:
                 raise UserError(f"endpoint simulator: {name} is {getattr(self, name)}; it must be above 0")
@@ -85,6 +88,10 @@ class EndpointSimulator:
     Where a question is lost the fixed sentence stands in for that failure alone, with a reason (`Lost`). Where all that was
     asked is lost, the next 1, 2, 4, ... up to `LONGEST_REST` batches do not ask, until a reply ends the rest.
 
+    Args:
+        own_cache: whether the cache is this run's alone. What a killed process asked for behind its last checkpoint then
+            counts as asked when it is replayed: budget, counts and tokens go on as if there had been no kill.
+
     Attributes:
         counts: of failures, `answered` by a reply, `cached`, or lost by reason (`timeout`, `quota`, `resting`, ...), which
             sum to the failures that it was given; of HTTP, `requests`, of which `retried` were further tries.
@@ -93,11 +100,13 @@ class EndpointSimulator:
 
     name = "endpoint"
 
-    def __init__(self, options: EndpointOptions, cache: ReplyCache) -> None:
+    def __init__(self, options: EndpointOptions, cache: ReplyCache, *, own_cache: bool = False) -> None:
         self.options = options
         self.counts: Counter[str] = Counter()
         self.tokens: Counter[str] = Counter()
         self._cache = cache
+        self._own_cache = own_cache
+        self._uncounted = set(cache.keys() if own_cache else ())
         self._last_rest = 0
         self._resting = 0
 
@@ -128,19 +137,27 @@ class EndpointSimulator:
                 f"endpoint simulator, {self.options.base_url}, model {self.options.model!r}: {self._advice(answer)}"
             )
 
-    def state_dict(self) -> dict[str, dict[str, int]]:
-        """The counts, as JSON; the budget is counted on after a resume."""
-        return {"counts": dict(self.counts), "tokens": dict(self.tokens)}
+    def state_dict(self) -> dict[str, Any]:
+        """The counts, as JSON, and how many replies there were; the budget is counted on after a resume."""
+        return {
+            "counts": dict(self.counts),
+            "tokens": dict(self.tokens),
+            "replies": len(self._cache.keys()),
+            "uncounted": sorted(self._uncounted),
+        }
 
-    def load_state_dict(self, state: Mapping[str, Mapping[str, int]]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.counts, self.tokens = Counter(state["counts"]), Counter(state["tokens"])
+        if self._own_cache:
+            self._uncounted = {*state["uncounted"], *self._cache.keys()[state["replies"] :]}
 
     def _feedbacks(self, failures: Sequence[Failure], temperature: float, seed: int) -> list[Feedback]:
         bodies = [self._body(diagnosis_prompt(failure, self.options.instruction), temperature, seed) for failure in failures]
         keys = [request_key(body) for body in bodies]
-        cached = {key: text for key in keys if (text := self._cache.get(key)) is not None}
+        self._count_replayed(replayed := self._uncounted.intersection(keys))
+        cached = {key for key in keys if self._cache.get(key) is not None}
         lost = self._answer({key: body for key, body in zip(keys, bodies, strict=True) if key not in cached})
-        self.counts.update("cached" if key in cached else str(lost.get(key, "answered")) for key in keys)
+        self.counts.update("cached" if key in cached - replayed else str(lost.get(key, "answered")) for key in keys)
         if failures and len(lost) == len(set(keys)):
             raise InfrastructureError(f"endpoint simulator: {lost[keys[0]]}, none of {len(failures)} failures was answered")
         return [
@@ -149,6 +166,12 @@ class EndpointSimulator:
             else feedback_of(self._cache.get(key) or "", failure, self.name)
             for key, failure in zip(keys, failures, strict=True)
         ]
+
+    def _count_replayed(self, keys: set[str]) -> None:
+        self._uncounted -= keys
+        for prompt, completion in map(self._cache.tokens, keys):
+            self.counts["requests"] += 1
+            self.tokens.update(prompt=prompt, completion=completion)
 
     def _body(self, messages: Sequence[Message], temperature: float, seed: int) -> dict[str, Any]:
         return {
@@ -187,7 +210,7 @@ class EndpointSimulator:
                     lost[key] = answer.reason
                     lost_in_a_row += answer.reason not in UNASKED
                 else:
-                    self._cache.put(key, answer.text)
+                    self._cache.put(key, answer.text, (answer.prompt_tokens, answer.completion_tokens))
                     self.tokens.update(prompt=answer.prompt_tokens, completion=answer.completion_tokens)
                     lost_in_a_row = 0
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
+from fission_grpo.disk import write_whole
 from fission_grpo.errors import UserError
 from fission_grpo.types import Message, ToolCall
 
@@ -134,6 +135,4 @@ def dump_task(task: Task) -> str:
 
 def save_tasks(tasks: Iterable[Task], path: Path | str) -> None:
     """Writes a task file, one line a task."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(dump_task(task) + "\n" for task in tasks), encoding="utf-8")
+    write_whole(Path(path), "".join(dump_task(task) + "\n" for task in tasks))

@@ -1,11 +1,13 @@
 """Checkpoints that are whole or do not count.
 
 A kill may come between any two files, and TRL writes more files after Trainer's own: a folder that looks valid may not be.
-A checkpoint counts once its `COMPLETE` file, with the hash of every other file, is on disk: written and synced last.
+A checkpoint counts once its `COMPLETE` file, with the hash of every other file, is on disk: written and synced last. Older
+ones are deleted only then: at every moment behind the first save, one that counts is on disk.
 """
 
 import hashlib
 import json
+import logging
 import os
 import pickle
 import shutil
@@ -14,40 +16,71 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fission_grpo.disk import disk_fault, write_whole
 from fission_grpo.errors import UserError
+from fission_grpo.training.signing import SIGNATURE, check_signature, sign
 
 COMPLETE = "COMPLETE"
 STATE = "fission_state.pkl"
-_LOW_DISK = 64 * 1024 * 1024
+_LOGGER = logging.getLogger(__name__)
 
 
 def seal(folder: Path) -> None:
-    """Declares a checkpoint whole: every file synced, then `COMPLETE` with their hashes."""
-    hashes: dict[str, str] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != COMPLETE:
-            _sync(path)
-            hashes[str(path.relative_to(folder))] = _sha256(path)
-    draft = folder / f".{COMPLETE}"
-    draft.write_text(json.dumps(hashes, indent=1), encoding="utf-8")
-    _sync(draft)
-    draft.rename(folder / COMPLETE)
+    """Declares a checkpoint whole: every file synced, then `COMPLETE` with their hashes, which `SIGNATURE` signs."""
+    for left in (COMPLETE, SIGNATURE):  # of a save that was cut short
+        (folder / left).unlink(missing_ok=True)
+    listed = json.dumps({str(path.relative_to(folder)): _sha256(path) for path in sync_files(folder)}, indent=1)
+    _sync(sign(folder, listed.encode()))
+    write_whole(folder / COMPLETE, listed)
     _sync(folder)
+    _sync(folder.parent)  # or a power loss may take the folder itself
+
+
+def sync_files(folder: Path) -> list[Path]:
+    """Sees to it that a power loss takes no file below a folder; returns the files."""
+    paths = sorted(folder.rglob("*"))
+    for path in (*paths, folder):
+        _sync(path)
+    return [path for path in paths if path.is_file()]
 
 
 def is_complete(folder: Path) -> bool:
     """Whether the checkpoint was sealed and nothing of it changed since."""
     try:
         hashes: dict[str, str] = json.loads((folder / COMPLETE).read_text(encoding="utf-8"))
-        return all(_sha256(folder / name) == digest for name, digest in hashes.items())
-    except (FileNotFoundError, json.JSONDecodeError):
+        return bool(hashes) and all(_sha256(folder / name) == digest for name, digest in hashes.items())
+    except PermissionError:  # says nothing of the checkpoint: a run must not begin anew for it
+        raise
+    except (OSError, ValueError, AttributeError):  # files lost or unreadable; no text, no JSON, no object in `COMPLETE`
         return False
 
 
 def newest_complete(run: Path) -> Path | None:
-    """The newest whole checkpoint of a run folder, or None."""
+    """The newest whole checkpoint of a run folder, or None. That newer ones do not count is said on the log."""
+    for folder in reversed(_checkpoints(run)):
+        if is_complete(folder):
+            return folder
+        _LOGGER.warning("%s is not whole (its save was cut short, or a file of it changed since): it does not count", folder)
+    return None
+
+
+def rotate(run: Path, limit: int | None, kept: str | None = None) -> None:
+    """Deletes all but the newest checkpoints. To be called when the newest is sealed.
+
+    Args:
+        limit: how many stay; None for all.
+        kept: one that stays beside them.
+    """
+    for folder in _checkpoints(run)[: -limit if limit else 0]:
+        if kept is None or folder.name != Path(kept).name:
+            (folder / COMPLETE).unlink(missing_ok=True)  # first: what is half deleted does not even look whole
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _checkpoints(run: Path) -> list[Path]:
+    """Oldest first, by their numbers: a folder's time of change is that of a deletion in it too."""
     found = [path for path in run.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
-    return next((path for path in sorted(found, key=step_of, reverse=True) if is_complete(path)), None)
+    return sorted(found, key=step_of)
 
 
 def step_of(folder: Path) -> int:
@@ -62,29 +95,45 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """Reads what `save_state` wrote. A pickle, like torch's own optimizer state: load only checkpoints that you trust."""
-    with (folder / STATE).open("rb") as file:
-        return pickle.load(file)
+    """Reads what `save_state` wrote, once it is known who wrote it.
+
+    Raises:
+        UserError: the checkpoint is not signed by this user, or was changed since.
+    """
+    listed, state = (folder / COMPLETE).read_bytes(), (folder / STATE).read_bytes()
+    check_signature(folder, listed)
+    if json.loads(listed)[STATE] != hashlib.sha256(state).hexdigest():
+        raise UserError(f"checkpoint {folder}: {STATE} was changed after it was saved; resume from another checkpoint")
+    return pickle.loads(state)
+
+
+def trust(folder: Path) -> None:
+    """Signs a checkpoint that somebody else wrote, or this user on another machine."""
+    sign(folder, (folder / COMPLETE).read_bytes())
 
 
 @contextmanager
 def saving(folder: Path) -> Generator[None]:
-    """Clears away what a failed save left, and says in one sentence when the disk was full.
+    """Clears away what a failed save left, and says in one sentence where it was the disk.
 
     Raises:
-        UserError: the disk is full. Checkpoints that were already whole are untouched.
+        UserError: the disk is full, or fails otherwise. Checkpoints that were already whole are untouched.
     """
     try:
         yield
-    except Exception as error:  # torch, safetensors and the file system report a full disk in three different ways
+    except Exception as error:
+        fault = disk_fault(error, folder.parent)  # before room is made
         shutil.rmtree(folder, ignore_errors=True)
-        if shutil.disk_usage(folder.parent).free < _LOW_DISK or "No space left" in str(error):
-            kept = newest_complete(folder.parent)
-            raise UserError(
-                f"checkpoint {folder}: the disk is full; the last whole checkpoint is {kept.name if kept else 'none yet'}; "
-                f"free some space, then `fission resume {folder.parent}`"
-            ) from error
+        if fault is not None:
+            raise UserError(f"checkpoint {folder}: {fault}; mend that, and {how_to_go_on(folder.parent)}") from error
         raise
+
+
+def how_to_go_on(run: Path) -> str:
+    """Where a run that was stopped will go on, and what to type."""
+    kept = newest_complete(run)
+    where = f"goes on from {kept.name}" if kept else "starts anew, since no checkpoint is whole yet"
+    return f"`fission resume {run}` then {where}"
 
 
 def _sha256(path: Path) -> str:

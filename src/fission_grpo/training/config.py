@@ -93,10 +93,6 @@ class FissionGRPOConfig(GRPOConfig):
             raise UserError(
                 f"save_steps: {self.save_steps} found, a multiple of {every} is allowed: one generation's updates"
             )
-        if self.save_total_limit == 1:
-            raise UserError(
-                "save_total_limit: 1 found, 2 or more is allowed: the last good checkpoint stays until the next is whole"
-            )
 
 
 def _check_choice(name: str, value: object, allowed: list[Any]) -> None:

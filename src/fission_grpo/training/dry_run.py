@@ -120,7 +120,7 @@ def _model(name: str, problems: list[str]) -> tuple[ChatFormat | None, PreTraine
     try:
         tokenizer_place, base = places_of(name)
         tokenizer = load_tokenizer(tokenizer_place)
-        config = AutoConfig.from_pretrained(base)
+        config = AutoConfig.from_pretrained(base, trust_remote_code=False)
     except UserError as error:
         problems.append(str(error))
         return None, None

@@ -2,14 +2,33 @@
 
 import random
 from collections.abc import Sequence
+from math import gcd
 from typing import Any, cast
 
 from accelerate.utils import gather_object
 from datasets import Dataset
 
+from fission_grpo.errors import UserError
 from fission_grpo.training.batch import Batch, Generated
 from fission_grpo.training.batches import Row, merge_outputs, pick_rows
+from fission_grpo.training.config import FissionGRPOConfig
+from fission_grpo.training.methods.base import Method
 from fission_grpo.training.token_counts import loss_tokens
+
+
+def check_whole_groups(args: FissionGRPOConfig, method: Method) -> None:
+    """A process chooses among its own rows, so a group that is replaced has to lie on one process.
+
+    Raises:
+        UserError: groups would be torn apart.
+    """
+    rows, size, processes = cast(int, args.generation_batch_size), cast(int, args.num_generations), max(1, args.world_size)
+    exploring = {rows, rows - round(args.recovery_fraction * rows)}
+    if method.resampling_rounds and any(each % (size * processes) for each in exploring):
+        raise UserError(
+            f"num_generations: {size} found, a divisor of {gcd(*exploring) // processes} is allowed: under dynamic sampling "
+            f"each of the {processes} processes explores in whole groups"
+        )
 
 
 def explore(rows: list[Row], trainer: Any) -> Generated:

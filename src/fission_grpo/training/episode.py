@@ -15,13 +15,14 @@ from datasets import Dataset
 from fission_grpo.chat.parsing import parse_message
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.environments.base import ComparableEnvironment
+from fission_grpo.environments.guard import guarded
 from fission_grpo.environments.replay import replay_reference
 from fission_grpo.errors import InfrastructureError
 from fission_grpo.failures import classify_step, failure_point
 from fission_grpo.recipe import RolloutSection
 from fission_grpo.rewards.base import ScoredStep
 from fission_grpo.rewards.composite import CompositeReward
-from fission_grpo.rollout.driver import EpisodeLimits, EpisodeStart, play_episodes
+from fission_grpo.rollout.driver import EpisodeLimits, EpisodeStart, never_begun, play_episodes
 from fission_grpo.rollout.episode import Episode, play_message
 from fission_grpo.rollout.policy import Policy, Sampling
 from fission_grpo.tasks.task import Task
@@ -94,10 +95,11 @@ class EpisodeTasks:
         index: int = row["task"]
         if index not in self._openings:
             try:
-                messages = self._environment.reset(self._tasks[index])
+                with guarded():
+                    messages, tools = self._environment.reset(self._tasks[index]), list(self._environment.tools)
             except InfrastructureError:
                 return [{"role": "user", "content": self._tasks[index].id}], []
-            self._openings[index] = messages, list(self._environment.tools)
+            self._openings[index] = messages, tools
         messages, tools = self._openings[index]
         return list(messages), list(tools)
 
@@ -123,7 +125,14 @@ class EpisodeTasks:
         return [outcome for _, outcome in self._score_rows(completion_ids, columns, trainer_state.global_step)]
 
     def failure(self, rollout: Rollout) -> Failure | None:
-        """The failure point of an unsolved episode, with the true state there."""
+        """The failure point of an unsolved episode, with the true state there; None where the environment fails."""
+        try:
+            return self._failure(rollout)
+        except InfrastructureError:
+            self._counts["infrastructure_failures"] += 1
+            return None
+
+    def _failure(self, rollout: Rollout) -> Failure | None:
         trajectory = rollout.trajectory
         point = None if trajectory is None else failure_point(trajectory)
         if trajectory is None or point is None:
@@ -213,7 +222,7 @@ class EpisodeTasks:
         policy: Policy,
         sampling: Sampling,
     ) -> list[Trajectory]:
-        episodes: list[Task | EpisodeStart] = []
+        episodes: list[Task | EpisodeStart | Trajectory] = []
         for index, row in enumerate(rows):
             task = self._tasks[row["task"]]
             episodes.append(task if contexts is None else self._start(task, contexts[index]))
@@ -223,10 +232,15 @@ class EpisodeTasks:
             episodes, lambda _: self._make_environment(), policy, self._chat, limits, sampling, episode_type=episode_type
         )
 
-    def _start(self, task: Task, context: CorrectiveContext) -> EpisodeStart:
+    def _start(self, task: Task, context: CorrectiveContext) -> EpisodeStart | Trajectory:
+        """Where a recovery starts; an episode that is over where the environment cannot be brought there."""
         assert context.failure.snapshot is not None
-        environment = self._make_environment()
-        environment.restore(context.failure.snapshot)
+        try:
+            with guarded():
+                environment = self._make_environment()
+                environment.restore(context.failure.snapshot)
+        except InfrastructureError as error:
+            return never_begun(task, str(error))
         return EpisodeStart(task, environment, context.messages, context.prompt_ids, context.failure.turn)
 
     def _score_rows(
@@ -255,17 +269,20 @@ class EpisodeTasks:
         It stays in the environment.
         """
         assert step.snapshot is not None
-        self._environment.restore(step.snapshot)
-        if step.calls and not self._replay:
-            play_message(self._environment, parse_message(step.text).content, step.calls)
-        return self._environment.snapshot(), tuple(self._environment.tools)
+        with guarded():
+            self._environment.restore(step.snapshot)
+            if step.calls and not self._replay:
+                play_message(self._environment, parse_message(step.text).content, step.calls)
+            return self._environment.snapshot(), tuple(self._environment.tools)
 
     def _continuation(self, task: Task, turn: int) -> tuple[ToolCall, ...] | None:
         """What the reference does next from the environment's present state; None where the state is not on its path."""
         reference = task.turns[turn].reference
         milestones = self._milestones_of(task, turn)
         for done in range(len(milestones) - 1, -1, -1):
-            if self._environment.matches(milestones[done]):
+            with guarded():
+                reached = self._environment.matches(milestones[done])
+            if reached:
                 return reference[done] if done < len(reference) else ()
         return None
 
@@ -274,7 +291,8 @@ class EpisodeTasks:
         key = (task.id, turn)
         if key not in self._milestones:
             try:
-                self._milestones[key] = _replayed(self._make_environment(), task, turn)
+                with guarded():
+                    self._milestones[key] = _replayed(self._make_environment(), task, turn)
             except InfrastructureError:
                 return []
         return self._milestones[key]

@@ -14,9 +14,9 @@ from fission_grpo.types import Completion
 
 
 def policy_of(trainer: Any) -> TransformersPolicy:
-    """The trainer's present policy."""
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    return TransformersPolicy(model, trainer.processing_class.pad_token_id, trainer.chat.end_ids)
+    """The trainer's present policy. One object for a whole run: it remembers how many rows there is memory for."""
+    trainer.policy.model = trainer.accelerator.unwrap_model(trainer.model)
+    return trainer.policy
 
 
 @contextmanager

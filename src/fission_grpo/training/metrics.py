@@ -7,8 +7,11 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from fission_grpo.failures import CHECKED_KINDS
+from fission_grpo.training.processes import summed
 
 MetricSink = Callable[[dict[str, Any]], None]
+KEPT_LOGS = 100
+"""TRL's own logs that stay in memory, and in every checkpoint: without a bound both grow with each update."""
 
 
 def step_metrics(logs: Mapping[str, Any], step: int, seconds: float) -> dict[str, Any]:
@@ -34,7 +37,9 @@ def step_metrics(logs: Mapping[str, Any], step: int, seconds: float) -> dict[str
         "failures": failures,
         "feedback": _named(logs, "fission/feedback/"),
         "simulator": _named(logs, "fission/simulator/"),
+        "endpoint": _named(logs, "fission/endpoint/"),
         "tokens": _named(logs, "tokens/"),
+        "out_of_memory": logs.get("out_of_memory", 0.0),
         "repaired": logs.get("cleaner/repaired", 0.0),
         "collection": _named(logs, "collection/"),
         "loss": logs.get("loss"),
@@ -48,7 +53,7 @@ def step_metrics(logs: Mapping[str, Any], step: int, seconds: float) -> dict[str
 
 
 class MetricsCallback(TrainerCallback):
-    """Hands every update's metrics to the sinks: the run folder's log, the progress display.
+    """Hands every update's metrics to the sinks: the run folder's log, the progress display. Cuts TRL's own history of them.
 
     Args:
         take_counts: what the update met and could not use (`StepTasks.take_counts`).
@@ -70,14 +75,14 @@ class MetricsCallback(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **_: Any,
     ) -> None:
-        if (
-            not state.is_world_process_zero
-            or logs is None
-            or ("exploration/rows" not in logs and "recovery/rows" not in logs)
-        ):
+        del state.log_history[:-KEPT_LOGS]
+        if logs is None or ("exploration/rows" not in logs and "recovery/rows" not in logs):
+            return
+        unused = summed(self._take_counts())  # of all processes, so before the others leave
+        if not state.is_world_process_zero:
             return
         record = step_metrics(logs, state.global_step, round(time.perf_counter() - self._started, 4))
-        record["unused"] = dict(self._take_counts())
+        record["unused"] = unused
         for sink in self._sinks:
             sink(record)
 

@@ -11,15 +11,20 @@
 Logs only grow. A checkpoint keeps their lengths, and a resumed run cuts them back to it, so that no line stands twice.
 """
 
+import fcntl
 import json
+import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from fission_grpo.disk import append_line, disk_fault, write_whole
 from fission_grpo.errors import UserError
 from fission_grpo.recipe import Recipe, dump_recipe, load_recipe
+from fission_grpo.training import checkpoint
 
 ALIGNMENT_LOG = "alignment.jsonl"
 GROUP_LOGS = {"exploration": "trajectories/exploration_groups.jsonl", "recovery": "trajectories/fission_groups.jsonl"}
@@ -46,9 +51,7 @@ class RunFolder:
             )
         (path / "trajectories").mkdir(parents=True, exist_ok=True)
         (path / "versions.json").write_text(json.dumps(_versions(), indent=1), encoding="utf-8")
-        draft = path / ".recipe.yaml.partial"  # whoever finds a recipe takes the run up again: it must be whole
-        draft.write_text(dump_recipe(recipe), encoding="utf-8")
-        draft.rename(path / "recipe.yaml")
+        write_whole(path / "recipe.yaml", dump_recipe(recipe))  # whoever finds it takes the run up again
         return cls(path)
 
     def recipe(self) -> Recipe:
@@ -63,10 +66,38 @@ class RunFolder:
             )
         return load_recipe(self.path / "recipe.yaml")
 
+    @contextmanager
+    def alone(self) -> Generator[None]:
+        """Keeps the run to this process while it trains: two would write into each other's logs. A kill ends it too.
+
+        Raises:
+            UserError: another process trains in this folder.
+        """
+        with (self.path / ".lock").open("a", encoding="utf-8") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError) as error:  # which of them depends on the file system
+                raise UserError(
+                    f"run folder {self.path}: another process trains in it; wait for its end, or stop it"
+                ) from error
+            except OSError:  # a file system without locks
+                pass
+            yield
+
     def append(self, log: str, record: Mapping[str, Any]) -> None:
-        """Adds one line to a log."""
-        with (self.path / log).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        """Adds one line to a log, as a whole or not at all.
+
+        Raises:
+            UserError: the disk is full, or fails otherwise.
+        """
+        try:
+            append_line(self.path / log, json.dumps(record, ensure_ascii=False))
+        except OSError as error:
+            fault = disk_fault(error)
+            if fault is None:
+                raise
+            advice = f"mend that, and {checkpoint.how_to_go_on(self.path)}"
+            raise UserError(f"log {self.path / log}: {fault}; {advice}") from error
 
     def metrics(self) -> list[dict[str, Any]]:
         """The log of updates so far."""
@@ -78,8 +109,19 @@ class RunFolder:
         return sum(sum(record["tokens"].values()) for record in self.metrics())
 
     def offsets(self) -> dict[str, int]:
-        """The present length of every log in bytes, as a checkpoint keeps it."""
-        return {log: (self.path / log).stat().st_size if (self.path / log).exists() else 0 for log in LOGS}
+        """The present length of every log in bytes, as a checkpoint keeps it; so much is synced."""
+        return {log: _synced_size(self.path / log) for log in LOGS}
+
+    def check_logs(self, offsets: Mapping[str, int], checkpoint: Path | None) -> None:
+        """Raises UserError where a log has lost what it held when the checkpoint was taken that these offsets are of."""
+        for log, size in offsets.items():
+            path = self.path / log
+            found = path.stat().st_size if path.exists() else 0
+            if checkpoint is not None and found < size:
+                raise UserError(
+                    f"{path}: {found} bytes found, at least {size} needed: {checkpoint.name} was taken when it held them; "
+                    f"restore it, or delete {checkpoint} to go on from an older one"
+                )
 
     def cut_back(self, offsets: Mapping[str, int]) -> None:
         """Drops what the logs gained after a checkpoint was taken."""
@@ -88,6 +130,14 @@ class RunFolder:
             if path.exists():
                 with path.open("rb+") as file:
                     file.truncate(offsets.get(log, 0))
+
+
+def _synced_size(log: Path) -> int:
+    if not log.exists():
+        return 0
+    with log.open("rb") as file:
+        os.fsync(file.fileno())
+        return file.seek(0, os.SEEK_END)
 
 
 def _versions() -> dict[str, str]:

@@ -1,6 +1,8 @@
 """From a recipe to a trained policy in a run folder. The commands `fission train` and `fission resume` are this module."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,7 @@ from fission_grpo.environments.registry import endpoint_user, make_environment
 from fission_grpo.environments.tau2 import tau2_tasks
 from fission_grpo.errors import UserError
 from fission_grpo.fission import FissionSettings
+from fission_grpo.launcher import launched_processes
 from fission_grpo.recipe import Recipe, TaskSource, UserSection
 from fission_grpo.recipe.loading import check_recipe
 from fission_grpo.rewards.composite import CompositeReward, RewardSettings
@@ -28,11 +31,14 @@ from fission_grpo.tasks.mix import Mix
 from fission_grpo.tasks.task import Split, Task, load_tasks
 from fission_grpo.training import checkpoint
 from fission_grpo.training.adapters import lora_config
+from fission_grpo.training.batch_size import on_one_process, on_processes
 from fission_grpo.training.config import FissionGRPOConfig
 from fission_grpo.training.episode import EpisodeTasks
 from fission_grpo.training.methods.registry import CLASSES, make_method
 from fission_grpo.training.metrics import BudgetCallback, MetricsCallback, MetricSink
+from fission_grpo.training.processes import from_main
 from fission_grpo.training.run_folder import ALIGNMENT_LOG, GROUP_LOGS, RunFolder
+from fission_grpo.training.shortages import told_in_one_sentence
 from fission_grpo.training.simulator.alignment import AlignmentMonitor
 from fission_grpo.training.simulator.serving import check_simulators, refresher_of, simulators_of
 from fission_grpo.training.step import StepTasks
@@ -48,7 +54,9 @@ _DEFAULTS = {
     "report_to": "none",
     "beta": 0.0,
     "lr_scheduler_type": "constant",
+    "log_level_replica": "error",  # what every process has to say, the main one says
     "disable_tqdm": True,  # our own progress display is fed by the same log
+    "ddp_find_unused_parameters": False,  # looking for them costs time; a mixture of experts has some
 }
 """What a recipe need not say; whatever it says in `trainer` wins."""
 
@@ -69,9 +77,11 @@ def train(
 ) -> None:
     """Trains one run from its recipe, or continues it from its newest whole checkpoint.
 
+    Every process of a run calls it; the main one alone writes the run folder, but for what is sharded.
+
     Args:
         recipe: as `load_recipe` gave it; on resume, as the run folder keeps it.
-        run: the run folder.
+        run: the run folder; that of the main process counts.
         sinks: called with every update's metrics, beside the log.
         token_budget: ends the run at its first update past so many tokens processed (docs/method.md, section 8.2).
 
@@ -79,26 +89,49 @@ def train(
         UserError: a mistake in the recipe, tasks, model or run folder; nothing was loaded or overwritten before it.
     """
     quieten()
+    if resume:
+        recipe = on_processes(recipe, launched_processes())
     check_trainable(recipe, run)
-    newest = checkpoint.newest_complete(run) if resume else None
     tasks = tasks_of(recipe.tasks.train, "train", recipe.environment)
     args = trainer_config(recipe, run)
-    folder = RunFolder(run) if resume else RunFolder.create(run, recipe)
-    trainer = build_trainer(recipe, args, tasks, folder, sinks)
-    if newest is not None:
-        folder.cut_back(checkpoint.load_state(newest)["logs"])
-    else:
-        folder.cut_back({})
-    spent = folder.tokens()
-    if token_budget is not None:
-        trainer.add_callback(BudgetCallback(token_budget, spent))
-    at_last_update = newest is not None and checkpoint.step_of(newest) >= args.max_steps > 0
-    past_budget = token_budget is not None and spent > token_budget
-    if newest is not None and (at_last_update or past_budget):
-        trainer.load_weights(newest)  # killed between the last update and the end
-    else:
-        trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    trainer.save_model(str(run / "model"))
+    folder = from_main(
+        lambda: RunFolder(run) if resume else RunFolder.create(run, on_one_process(recipe, launched_processes()))
+    )
+    args.output_dir = str(folder.path)  # where no folder was named, the main process has found a free one
+    with folder.alone() if PartialState().is_main_process else nullcontext():
+        newest = checkpoint.newest_complete(folder.path) if resume else None
+        logged: dict[str, int] = checkpoint.load_state(newest)["logs"] if newest else {}
+        from_main(lambda: folder.check_logs(logged, newest))
+        trainer = build_trainer(recipe, args, tasks, folder, sinks)
+        spent = from_main(lambda: _tokens_before(folder, logged))
+        if token_budget is not None:
+            trainer.add_callback(BudgetCallback(token_budget, spent))
+        at_last_update = newest is not None and checkpoint.step_of(newest) >= args.max_steps > 0
+        past_budget = token_budget is not None and spent > token_budget
+        with told_in_one_sentence(folder.path):
+            if newest is not None and (at_last_update or past_budget):
+                trainer.load_weights(newest)  # killed between the last update and the end
+            else:
+                trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+            _save_model(trainer, folder.path / "model")
+        trainer.accelerator.end_training()
+
+
+def _tokens_before(folder: RunFolder, logs: Mapping[str, int]) -> float:
+    """Cuts the logs back to what a checkpoint keeps of them; returns the tokens processed until then."""
+    folder.cut_back(logs)
+    return folder.tokens()
+
+
+def _save_model(trainer: FissionGRPOTrainer, folder: Path) -> None:
+    """The trained policy; its folder appears only once it is whole."""
+    draft = folder.with_name(f".{folder.name}.partial")
+    trainer.save_model(str(draft))
+    trainer.accelerator.wait_for_everyone()
+    if trainer.accelerator.is_main_process:
+        checkpoint.sync_files(draft)
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
 
 
 def check_trainable(recipe: Recipe, run: Path) -> None:

@@ -17,6 +17,7 @@ from datasets import Dataset
 from fission_grpo.chat.parsing import ParsedMessage, parse_message, render_calls
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.environments.base import ComparableEnvironment
+from fission_grpo.environments.guard import guarded
 from fission_grpo.environments.replay import CLOSING_TEXT
 from fission_grpo.environments.steps import StepInstance, step_instance, step_places
 from fission_grpo.errors import InfrastructureError
@@ -106,16 +107,22 @@ class StepTasks:
         return [breakdown is not None and breakdown.outcome for breakdown in scored]
 
     def failure(self, rollout: Rollout) -> Failure | None:
-        """Executes a failed message from a fork of S, and says how a recovery from there would be judged."""
+        """Executes a failed message from a fork of S, and says how a recovery from there would be judged.
+
+        Where the environment fails meanwhile, nothing can be said, and the message is no failure for the pool.
+        """
+        try:
+            return self._failure(rollout)
+        except InfrastructureError:
+            self._counts["infrastructure_failures"] += 1
+            return None
+
+    def _failure(self, rollout: Rollout) -> Failure | None:
         instance = self.instances[rollout.row["instance"]]
         base = instance.snapshot if rollout.context is None else _start(rollout.context)
         messages = instance.messages if rollout.context is None else rollout.context.messages
         parsed = parse_message(rollout.text)
-        try:
-            results, changed, reached = self._execute(base, parsed.calls, instance.target)
-        except InfrastructureError:
-            self._counts["infrastructure_failures"] += 1
-            return None
+        results, changed, reached = self._execute(base, parsed.calls, instance.target)
         diagnosis = classify_step(
             parsed.calls, parsed.error, results, instance.reference, instance.tools, ordered=self._reward.settings.ordered
         )
@@ -259,14 +266,15 @@ class StepTasks:
         Returns:
             the results, the state where it changed (else None), and whether `target` was reached.
         """
-        self._environment.restore(start)
         results: list[ToolResult] = []
-        for call in calls:
-            results.append(self._environment.call(call))
-            if results[-1].is_error:
-                break
-        changed = None if self._environment.same_state(start) else self._environment.snapshot()
-        reached = target is not None and bool(calls) and self._environment.matches(target)
+        with guarded():
+            self._environment.restore(start)
+            for call in calls:
+                results.append(self._environment.call(call))
+                if results[-1].is_error:
+                    break
+            changed = None if self._environment.same_state(start) else self._environment.snapshot()
+            reached = target is not None and bool(calls) and self._environment.matches(target)
         return tuple(results), changed, reached
 
     def _way_back(self, changed: Snapshot, instance: StepInstance) -> tuple[ToolCall, ...] | None:

@@ -12,6 +12,7 @@ independent of earlier ones, `_save_checkpoint` adds our state and seals. The up
 `prefix_sharing/trainer.py`.
 """
 
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import gather_object
 from torch import Tensor
 from transformers import AutoTokenizer
 from transformers.trainer_pt_utils import get_model_param_count
@@ -30,6 +31,7 @@ from trl.trainer.utils import RepeatSampler
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.errors import UserError
 from fission_grpo.fission import FissionEngine, SignalFilter, has_signal
+from fission_grpo.rollout.transformers_policy import TransformersPolicy
 from fission_grpo.simulators.base import Simulator, Weighted
 from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.simulators.environment import EnvironmentSimulator
@@ -40,9 +42,10 @@ from fission_grpo.training.batch import Batch, Generated
 from fission_grpo.training.batches import EpochSampler, ExplorationQueue, Row, merge_outputs
 from fission_grpo.training.config import FissionGRPOConfig
 from fission_grpo.training.datasets import check_dataset
-from fission_grpo.training.dynamic_sampling import explore
+from fission_grpo.training.dynamic_sampling import check_whole_groups, explore
 from fission_grpo.training.methods.base import Method
 from fission_grpo.training.prefix_sharing.trainer import PrefixSharingGRPOTrainer
+from fission_grpo.training.processes import from_main, summed
 from fission_grpo.training.rollouts import (
     CONTEXT_COLUMN,
     FailureFn,
@@ -52,6 +55,7 @@ from fission_grpo.training.rollouts import (
     failure_of_row,
     prompt_of_row,
 )
+from fission_grpo.training.sharding import check_sharding, whole_weights
 from fission_grpo.training.simulator.alignment import AlignmentMonitor
 from fission_grpo.training.token_counts import prefilled_tokens
 from fission_grpo.training.trajectory_log import exploration_record, logged, recovery_record
@@ -120,11 +124,15 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         self.method = method or Method()
         self._sample = trl_arguments.get("rollout_func")
         _check_sampling(self.method, self._sample, args)
+        check_whole_groups(args, self.method)
         if self._sample is not None:
             trl_arguments["rollout_func"] = _generate
         super().__init__(model, reward_funcs, args=args, processing_class=processing_class, **trl_arguments)
+        check_sharding(self)
         self.engine = FissionEngine(args.fission_settings(), _chain(error_simulator), self.chat)
         self.monitor = make_monitor(self.engine.chain) if make_monitor else None
+        pad_id = cast(Any, self.processing_class).pad_token_id
+        self.policy = TransformersPolicy(cast(Any, self.model), pad_id, self.chat.end_ids)
         self._policy_size = get_model_param_count(self.model)
         self.batch: Batch | None = None
         self._tally: defaultdict[str, float] = defaultdict(float)
@@ -153,20 +161,19 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
             halves.append(self.generate_batch(self._recovery_batch(contexts)))
             self._record_recoveries(contexts, halves[-1])
         self._intercept([failure for half in halves for failure in half.failures if failure is not None])
+        self._count_halvings()
         self._flush_counts()
         return merge_outputs([half.output for half in halves], cast(Any, self.processing_class).pad_token_id)
 
     def _pop_contexts(self, rows: int) -> list[CorrectiveContext]:
         """The pool lives on the main process; every rank gets the same contexts."""
         started, diagnosing, read = time.perf_counter(), self.engine.simulator_seconds, self._simulator_tokens()
-        holder: list[Any] = [None]
-        if self.accelerator.is_main_process:
-            holder[0] = self.engine.pop(self.state.global_step, rows)
+        contexts = from_main(lambda: self.engine.pop(self.state.global_step, rows))
         diagnosing = self.engine.simulator_seconds - diagnosing
         self.count("time/simulator_seconds", diagnosing)
         self.count("time/pop_seconds", time.perf_counter() - started - diagnosing)
         self.count("tokens/simulator", self._simulator_tokens() - read)
-        return broadcast_object_list(holder)[0] if self.accelerator.num_processes > 1 else holder[0]
+        return contexts
 
     def _simulator_tokens(self) -> float:
         """Tokens that a local simulator has processed, each worth what its size is beside the policy's."""
@@ -249,12 +256,13 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
     def _count_rollouts(self, batch: Batch, rollouts: list[Rollout]) -> None:
         """Counts rows, groups and tokens of a half. What the infrastructure broke is masked and counts nowhere."""
         rollouts = [rollout for rollout in rollouts if not rollout.copied]
-        scored = [rollout for rollout in gather_object(_light(rollouts)) if rollout[0] is not None]
-        self.count(f"{batch.name}/reward_sum", sum(reward for reward, _ in scored))
-        self.count(f"{batch.name}/outcomes", sum(outcome for _, outcome in scored))
-        self.count(f"{batch.name}/rows", len(scored))
-        self.count(f"{batch.name}/groups", len(batch.signal))
-        self.count(f"{batch.name}/groups_with_signal", sum(batch.signal))
+        rewards = [rollout.reward for rollout in rollouts if rollout.reward is not None]
+        self.count(f"{batch.name}/reward_sum", sum(rewards))
+        self.count(f"{batch.name}/outcomes", sum(each.outcome for each in rollouts if each.reward is not None))
+        self.count(f"{batch.name}/rows", len(rewards))
+        if self.accelerator.is_main_process:  # groups may lie on several processes
+            self.count(f"{batch.name}/groups", len(batch.signal))
+            self.count(f"{batch.name}/groups_with_signal", sum(batch.signal))
         sampled = sum(rollout.sampled_tokens for rollout in rollouts)
         self.count(f"tokens/{batch.name}_sampled", sampled)
         self.count(f"tokens/{batch.name}_prefill", prefilled_tokens(rollouts))
@@ -319,11 +327,19 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         return rows[self.accelerator.process_index * share :][:share]
 
     def count(self, name: str, value: float) -> None:
-        """Adds to what is logged of the update at hand."""
+        """Adds to what is logged of the update at hand: what this process did, not all of them together."""
         self._tally[name] += value
 
+    def _count_halvings(self) -> None:
+        halvings, self.policy.halvings = self.policy.halvings, 0
+        self.count("out_of_memory", sum(gather_object([halvings])))
+
     def _flush_counts(self) -> None:
-        for name, value in self._tally.items():
+        """Equal on all processes, which have to end at the same update of a token budget. Times are the main process's."""
+        main = self.accelerator.is_main_process
+        for name, value in summed(
+            {name: value for name, value in self._tally.items() if main or "time/" not in name}
+        ).items():
             self._metrics["train"][name].append(value)
         self._tally.clear()
 
@@ -382,13 +398,26 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
         if self.monitor is not None and self.accelerator.is_main_process:
             self.monitor.at_checkpoint(self.state.global_step, last=self.state.global_step >= self.state.max_steps)
-        with checkpoint.saving(folder):
-            super()._save_checkpoint(model, trial)
-            if self.accelerator.is_main_process:
-                checkpoint.save_state(folder, self._fission_state())
-            self.accelerator.wait_for_everyone()
-            if self.accelerator.is_main_process:
-                checkpoint.seal(folder)
+        limit, self.args.save_total_limit = self.args.save_total_limit, None  # TRL would delete before ours is sealed
+        try:
+            with checkpoint.saving(folder):
+                self._clear(folder)
+                super()._save_checkpoint(model, trial)
+                if self.accelerator.is_main_process:
+                    checkpoint.save_state(folder, self._fission_state())
+                self.accelerator.wait_for_everyone()
+                if self.accelerator.is_main_process:
+                    checkpoint.seal(folder)
+        finally:
+            self.args.save_total_limit = limit
+        if self.accelerator.is_main_process:
+            checkpoint.rotate(folder.parent, limit, kept=self.state.best_model_checkpoint)
+
+    def _clear(self, folder: Path) -> None:
+        """What a killed run left of the same save would become part of this one."""
+        if self.accelerator.is_main_process:
+            shutil.rmtree(folder, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
 
     def _fission_state(self) -> dict[str, Any]:
         monitor = self.monitor.state_dict() if self.monitor else None
@@ -396,6 +425,7 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
             "engine": self.engine.state_dict(),
             "queue": self._queue.waiting,
             "monitor": monitor,
+            "rows_decoded": self.policy.batch_size,
             **self.extra_state(),
         }
 
@@ -420,6 +450,7 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
                 self.monitor.load_state_dict(state["monitor"])  # first: it puts the simulator's version into the chain
             self.engine.load_state_dict(state["engine"])
             self._queue.waiting = state["queue"]
+            self.policy.batch_size = state["rows_decoded"]
         return super().train(resume_from_checkpoint, *arguments, **named)
 
 
@@ -445,7 +476,8 @@ def _check_sampling(method: Method, rollout_func: Any, args: FissionGRPOConfig) 
 
 def _generate(prompts: list[Any], trainer: Any) -> dict[str, Any]:
     """TRL's `rollout_func`: the method samples, with what the user or the granularity gave for it."""
-    output = trainer.method.generate(prompts, trainer, trainer._sample)
+    with whole_weights(trainer):
+        output = trainer.method.generate(prompts, trainer, trainer._sample)
     trainer.batch.masks = output.get("env_mask", [])
     return output
 
@@ -457,7 +489,3 @@ def _rendered(chat: ChatFormat, prompts: Sequence[list[Message]], tools: Sequenc
         sibling = index > 0 and prompt == prompts[index - 1] and offered == tools[index - 1]
         ids.append(list(ids[-1]) if sibling else list(chat.render(prompt, offered)))
     return ids
-
-
-def _light(rollouts: list[Rollout]) -> list[tuple[float | None, bool]]:
-    return [(rollout.reward, rollout.outcome) for rollout in rollouts]

@@ -1,73 +1,32 @@
-"""FunctionEnvironment: schemas from functions, errors as data, state by snapshot, verdict by reference or by callback."""
+"""FunctionEnvironment: schemas from functions, errors as data, state by snapshot, verdict by reference or by callback.
 
-import enum
-from typing import Any, Literal
+What does not look at functions alone is tested with the functions in this process and in one of their own.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
+from scales import TASK, TOOLS, WEIGH, Pan, Unit, has_pear, of_config, put, task, total, unpicklable, weigh
 
 from fission_grpo.environments.base import ComparableEnvironment
 from fission_grpo.environments.function_tools import function_tool
 from fission_grpo.environments.functions import FunctionEnvironment
 from fission_grpo.environments.replay import replay_reference
 from fission_grpo.errors import InfrastructureError, UserError
-from fission_grpo.tasks.task import Task, Turn
 from fission_grpo.types import ToolCall
 
-
-class Unit(enum.Enum):
-    KG = "kg"
-    LB = "lb"
+Make = Callable[..., FunctionEnvironment]
 
 
-def weigh(
-    state: dict[str, float],
-    item: str,
-    weight: float,
-    unit: Unit = Unit.KG,
-    marks: list[int] | None = None,
-    mode: Literal["add", "set"] = "add",
-    extra: dict[str, bool] = {},  # noqa: B006
-) -> float:
-    """Weighs an item and writes it down.
-
-    Longer text.
-
-    Args:
-        item: its name,
-            as printed on it.
-        weight (float): in units.
-        unit: of the weight.
-
-    Returns:
-        The weight in kilograms.
-    """
-    if weight < 0:
-        raise ValueError(f"weight must not be negative, found {weight}")
-    assert isinstance(unit, Unit)
-    state[item] = weight if unit is Unit.KG else weight * 0.45
-    return state[item]
+@pytest.fixture(params=[False, True], ids=["here", "isolated"])
+def make(request: pytest.FixtureRequest) -> Make:
+    return partial(FunctionEnvironment, isolated=request.param)
 
 
-def total(state: dict[str, float]) -> float:
-    """Sums up."""
-    return sum(state.values())
-
-
-def task(*turns: tuple[str, list[ToolCall]], **fields: Any) -> Task:
-    return Task(
-        id="scales",
-        scenario="scales",
-        turns=tuple(Turn(({"role": "user", "content": text},), tuple((call,) for call in calls)) for text, calls in turns),
-        **fields,
-    )
-
-
-WEIGH = ToolCall("weigh", {"item": "apple", "weight": 2})
-TASK = task(("Weigh the apple.", [WEIGH]), ("And the total?", [ToolCall("total")]))
-
-
-def started(**options: Any) -> FunctionEnvironment:
-    environment = FunctionEnvironment([weigh, total], state={}, **options)
+def started(make: Make) -> FunctionEnvironment:
+    environment = make(TOOLS, state={})
     environment.reset(TASK)
     return environment
 
@@ -90,13 +49,8 @@ def test_schema_comes_from_signature_and_docstring() -> None:
     }
 
 
-def test_arguments_become_what_the_hints_say() -> None:
-    def kinds(count: int, units: list[Unit], best: Unit | None = None) -> str:
-        return f"{count!r} {units} {best}"
-
-    environment = FunctionEnvironment([kinds])
-    environment.reset(TASK)
-    result = environment.call(ToolCall("kinds", {"count": 2.0, "units": ["kg"], "best": "lb"}))
+def test_arguments_become_what_the_hints_say(make: Make) -> None:
+    result = started(make).call(ToolCall("kinds", {"count": 2.0, "units": ["kg"], "best": "lb"}))
     assert result.content == f"2 {[Unit.KG]} {Unit.LB}"
 
 
@@ -112,29 +66,19 @@ def test_arguments_become_what_the_hints_say() -> None:
         (ToolCall("leave", {}), "Error:"),
     ],
 )
-def test_mistakes_of_the_policy_are_data(call: ToolCall, words: str) -> None:
-    def leave() -> None:
-        raise SystemExit
-
-    environment = FunctionEnvironment([weigh, leave], state={})
-    environment.reset(TASK)
-    result = environment.call(call)
+def test_mistakes_of_the_policy_are_data(make: Make, call: ToolCall, words: str) -> None:
+    result = started(make).call(call)
     assert result.is_error
     assert words in result.content
 
 
-def test_infrastructure_failures_pass_through() -> None:
-    def fetch() -> str:
-        raise InfrastructureError("the server is down")
-
-    environment = FunctionEnvironment([fetch])
-    environment.reset(TASK)
-    with pytest.raises(InfrastructureError):
-        environment.call(ToolCall("fetch"))
+def test_infrastructure_failures_pass_through(make: Make) -> None:
+    with pytest.raises(InfrastructureError, match="the server is down"):
+        started(make).call(ToolCall("fetch"))
 
 
-def test_the_reference_is_solved_and_less_is_not() -> None:
-    environment = FunctionEnvironment([weigh, total], state={})
+def test_the_reference_is_solved_and_less_is_not(make: Make) -> None:
+    environment = make(TOOLS, state={})
     assert isinstance(environment, ComparableEnvironment)
     replay_reference(environment, TASK, 1, 1)
     environment.next_user_turn()
@@ -155,20 +99,20 @@ def test_the_reference_is_solved_and_less_is_not() -> None:
     assert environment.verdict().turns == (True, False), "nothing was called in the second turn"
 
 
-def test_a_callback_judges_the_end() -> None:
+def test_a_callback_judges_the_end(make: Make) -> None:
     for state, solved in (({"pear": 1.0}, True), ({}, False)):
-        environment = FunctionEnvironment([total], state=state, verdict=lambda state, task: "pear" in state)
+        environment = make(TOOLS, state=state, verdict=has_pear)
         environment.reset(TASK)
         environment.next_user_turn()
         environment.next_user_turn()
         assert environment.verdict().solved is solved
 
 
-def test_siblings_share_nothing() -> None:
-    parent = started()
+def test_siblings_share_nothing(make: Make) -> None:
+    parent = started(make)
     snapshot = parent.snapshot()
     parent.call(WEIGH)
-    child, other = FunctionEnvironment([weigh, total]), FunctionEnvironment([weigh, total])
+    child, other = make(TOOLS), make(TOOLS)
     child.restore(snapshot)
     other.restore(snapshot)
     child.call(ToolCall("weigh", {"item": "pear", "weight": 5}))
@@ -180,15 +124,29 @@ def test_siblings_share_nothing() -> None:
     assert not other.matches(parent.snapshot()), "the target's total is missing"
 
 
-def test_every_reset_starts_from_the_initial_state() -> None:
-    environment = started()
+def test_objects_without_eq_are_compared_by_what_they_hold(make: Make) -> None:
+    environment = make([put], state=Pan())
+    environment.reset(TASK)
+    empty = environment.snapshot()
+    assert environment.call(ToolCall("put", {"thing": "plum"})).content == '["plum"]'
+    assert not environment.same_state(empty)
+    full = environment.snapshot()
+    environment.restore(empty)
+    assert environment.same_state(empty)
+    environment.call(ToolCall("put", {"thing": "plum"}))
+    assert environment.same_state(full)
+    assert environment.matches(full)
+
+
+def test_every_reset_starts_from_the_initial_state(make: Make) -> None:
+    environment = started(make)
     environment.call(WEIGH)
     environment.reset(TASK)
     assert environment.call(ToolCall("total")).content == "0"
 
 
-def test_state_can_come_from_the_task() -> None:
-    environment = FunctionEnvironment([total], state=lambda task: dict(task.config))
+def test_state_can_come_from_the_task(make: Make) -> None:
+    environment = make([total], state=of_config)
     environment.reset(task(("Sum up.", []), config={"a": 1, "b": 2}))
     assert environment.call(ToolCall("total")).content == "3"
 
@@ -210,7 +168,10 @@ def test_other_mistakes_of_the_user() -> None:
         FunctionEnvironment([total, total])
     with pytest.raises(UserError, match="'totals'"):
         FunctionEnvironment([total]).reset(task(("Sum up.", []), tools=("totals",)))
-    environment = FunctionEnvironment([total], state=lambda task: {"f": lambda: None})
-    environment.reset(TASK)
-    with pytest.raises(UserError, match="pickled"):
+
+
+def test_a_state_that_cannot_be_pickled_is_the_users_error(make: Make) -> None:
+    environment = make([total], state=unpicklable)
+    with pytest.raises(UserError, match="pickled"):  # when it is made, or when it is to be forked
+        environment.reset(TASK)
         environment.snapshot()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from markupsafe import Markup
+from red_team import attacks
 from sample_runs import recovery_group, write_run
 
 from fission_grpo.errors import UserError
@@ -88,6 +89,20 @@ def test_what_a_policy_wrote_is_escaped(tmp_path: Path, text: str) -> None:
     assert dirty.tags == clean.tags
     assert not any(name.startswith("on") for name, _ in dirty.attributes)
     assert "49" not in "".join(re.findall(r"<pre>(.*?)</pre>", page))
+
+
+@pytest.mark.parametrize("text", [attack["text"][:500] for attack in attacks("texts")])
+def test_no_text_commands_the_page(tmp_path: Path, text: str) -> None:
+    """Titles and labels too, which come from names of folders."""
+    run = load_runs([write_run(tmp_path / "a", groups=0)])[0]
+    group: dict[str, Any] = recovery_group(text=text)
+    group["failure"] |= {"task_id": text, "text": text, "results": [{"content": f"{text} again"}]}
+    group["feedback"] |= {"text": text, "source": text}
+    page = render_report(Report(text, [], [_with_group(replace(run, label=text), group)]))
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u202e]", page)
+    dirty, clean = Tags(page), Tags(render_report(Report("t", [], [_with_group(run, recovery_group())])))
+    assert dirty.tags == clean.tags
+    assert not any(name.startswith("on") for name, _ in dirty.attributes)
 
 
 def test_a_run_that_has_only_begun_still_reports(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a model name may be, and what is said when it is wrong."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -103,3 +104,42 @@ def test_a_name_that_the_hub_does_not_know(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="'nobody/nothing': neither a folder here nor a model that could be loaded"):
         load_policy_model("nobody/nothing")
+
+
+class Bomb:
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.log,)
+
+
+@pytest.mark.parametrize("index", [False, True])
+def test_weights_that_are_pickles_are_not_read(folder: Path, tmp_path: Path, index: bool) -> None:
+    (folder / "model.safetensors").unlink()
+    torch.save({"weight": Bomb(tmp_path / "exploded")}, folder / "pytorch_model.bin")
+    if index:
+        (folder / "pytorch_model.bin.index.json").write_text('{"weight_map": {"weight": "pytorch_model.bin"}}')
+    with pytest.raises(UserError, match=r"found pytorch_model.bin, a pickle.*save_pretrained, which writes safetensors"):
+        load_policy_model(str(folder))
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_adapters_that_are_pickles_are_not_read(folder: Path, tmp_path: Path) -> None:
+    adapted = get_peft_model(Qwen3ForCausalLM.from_pretrained(folder), LoraConfig(target_modules=["q_proj"]))
+    adapters = tmp_path / "adapters"
+    adapted.save_pretrained(str(adapters), safe_serialization=False)
+    torch.save({"weight": Bomb(tmp_path / "exploded")}, adapters / "adapter_model.bin")
+    with pytest.raises(UserError, match=r"no adapter_model.safetensors .*found adapter_model.bin, a pickle"):
+        load_policy_model(str(adapters))
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_code_of_a_model_is_not_run_and_not_asked_for(folder: Path, tmp_path: Path) -> None:
+    """`transformers` would ask on the terminal, and wait for an answer."""
+    (folder / "custom.py").write_text(f"open({str(tmp_path / 'exploded')!r}, 'w')\nclass Custom: ...\n")
+    own = {"model_type": "custom", "auto_map": {"AutoConfig": "custom.Custom", "AutoModelForCausalLM": "custom.Custom"}}
+    (folder / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | own))
+    with pytest.raises(UserError, match="custom code"):
+        load_policy_model(str(folder))
+    assert not (tmp_path / "exploded").exists()

@@ -1,11 +1,16 @@
 """The decoding loop against transformers' own `generate` and against plain forward passes."""
 
+import resource
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
+from fission_grpo.errors import UserError
 from fission_grpo.rollout import cache
 from fission_grpo.rollout.policy import Sampling
 from fission_grpo.rollout.transformers_policy import TransformersPolicy
@@ -234,3 +239,100 @@ def test_prompt_and_completion_stay_within_the_context(model: PreTrainedModel) -
     assert {one.stop_reason for one in completions} == {StopReason.LENGTH}
     free = TransformersPolicy(model, pad_id=0, end_ids=[]).generate(prompts, GREEDY)
     assert [one.ids == other.ids[: len(one.ids)] for one, other in zip(completions, free, strict=True)] == [True] * 4
+
+
+def with_memory_for(model: PreTrainedModel, rows: int, monkeypatch: pytest.MonkeyPatch, after: int = 0) -> list[int]:
+    """Lets the model's forward raise what torch raises, above so many rows, from its call `after` on. Returns rows asked."""
+    forward, asked = model.forward, list[int]()
+
+    def limited(**inputs: Any) -> Any:
+        asked.append(inputs["input_ids"].shape[0])
+        if len(asked) > after and asked[-1] > rows:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return forward(**inputs)
+
+    monkeypatch.setattr(model, "forward", limited)
+    return asked
+
+
+@pytest.mark.parametrize("after", [0, 5])
+def test_out_of_memory_halves_the_rows_and_changes_nothing(
+    model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, after: int
+) -> None:
+    prompts, sampling = random_prompts(24), Sampling(max_new_tokens=10, seed=7)
+    expected = policy_on(model, batch_size=16).generate(prompts, sampling)
+    policy = policy_on(model, batch_size=16)
+    asked = with_memory_for(model, 5, monkeypatch, after)
+    found = policy.generate(prompts, sampling)
+    assert [completion.ids for completion in found] == [completion.ids for completion in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+        assert one.stop_reason == other.stop_reason
+    assert (policy.batch_size, policy.halvings) == (4, 2)
+    assert [record.message for record in caplog.records] == [
+        "Out of memory with 16 rows decoded together: 8 from here on",
+        "Out of memory with 8 rows decoded together: 4 from here on",
+    ]
+    asked.clear()
+    assert policy.generate(prompts, sampling) == found
+    assert max(asked) == 4  # what was learnt is kept
+
+
+def test_out_of_memory_inside_a_dialogue_keeps_its_prefixes(model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = continue_dialogue(policy_on(model, batch_size=9), rounds=4)
+    policy = policy_on(model, batch_size=9)
+    with_memory_for(model, 4, monkeypatch, after=12)
+    with policy.reusing_prefixes():
+        found = continue_dialogue(policy, rounds=4)
+    assert [[each.ids for each in row] for row in found] == [[each.ids for each in row] for row in expected]
+    assert policy.halvings > 0
+
+
+def test_no_memory_for_a_single_row_is_one_sentence(model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_memory_for(model, 0, monkeypatch)
+    with pytest.raises(UserError, match=r"out of memory .* a prompt of \d+ tokens .* lower max_context_tokens or"):
+        policy_on(model, batch_size=4).generate(random_prompts(4), GREEDY)
+
+
+def test_other_errors_of_the_model_pass_through(model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(**_: Any) -> Any:
+        raise RuntimeError("The size of tensor a (3) must match the size of tensor b (4)")
+
+    monkeypatch.setattr(model, "forward", broken)
+    with pytest.raises(RuntimeError, match="must match"):
+        policy_on(model).generate(random_prompts(2), GREEDY)
+
+
+@contextmanager
+def address_space(more: int) -> Generator[None]:
+    """Lets this process take so many bytes more, and none beyond."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + more, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the address space is limited as Linux does")
+def test_the_cpus_own_allocator_really_runs_out() -> None:
+    """Nothing of the failure is made up: the cache takes 3.2 MB a row."""
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        vocab_size=VOCABULARY,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        head_dim=4096,
+        intermediate_size=16,
+    )
+    model = Qwen3ForCausalLM(config).eval()
+    prompts, sampling = [[4 + row] * 100 for row in range(32)], Sampling(max_new_tokens=2, seed=1)
+    expected = policy_on(model, batch_size=2).generate(prompts, sampling)
+    policy = policy_on(model, batch_size=32)
+    with address_space(100_000_000):
+        found = policy.generate(prompts, sampling)
+    assert [completion.ids for completion in found] == [completion.ids for completion in expected]
+    assert 1 <= policy.batch_size < 32

@@ -7,6 +7,9 @@ from time import monotonic
 
 import pytest
 from failing import failure
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from faulty_endpoint import (
     Answer,
     chat,
@@ -20,9 +23,6 @@ from faulty_endpoint import (
     send,
     without_end,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from fission_grpo.simulators.answer import answer_text
 from fission_grpo.simulators.cache import ReplyCache
 from fission_grpo.simulators.chain import FallbackChain

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Generator, Sequence
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import Any
 
 import pytest
 from failing import failure
-from faulty_endpoint import Answer, FaultyEndpoint, chat, faulty_endpoint, late, refusal, says, send
 
+from faulty_endpoint import Answer, FaultyEndpoint, chat, faulty_endpoint, late, refusal, says, send
 from fission_grpo.errors import InfrastructureError, UserError
 from fission_grpo.simulators.answer import answer_text
 from fission_grpo.simulators.base import Regenerating
@@ -181,6 +182,33 @@ def test_the_budget_is_kept_across_a_resume() -> None:
         assert len(endpoint.requests) == 3
     assert resumed.counts == {"requests": 3, "answered": 3, "budget": 3}
     assert resumed.tokens == {"prompt": 900, "completion": 60}
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_killed_run_pays_once_and_counts_once(tmp_path: Path, saved: bool) -> None:
+    """Asked behind the last checkpoint, or before the first: the reply is replayed, and takes its share of the budget."""
+
+    def begun() -> EndpointSimulator:
+        cache = ReplyCache(tmp_path / "replies")
+        return EndpointSimulator(EndpointOptions(endpoint.url, "m", concurrency=1, budget=4), cache, own_cache=True)
+
+    with faulty_endpoint([HONEST]) as endpoint:
+        killed = begun()
+        state = killed.state_dict()
+        if saved:
+            killed.diagnose(failures("a"))
+            state = json.loads(json.dumps(killed.state_dict()))
+        killed.diagnose(failures("bc"))
+        resumed = begun()
+        if saved:
+            resumed.load_state_dict(state)
+        resumed.diagnose(failures("ab"))
+        again = begun()  # killed once more, in the middle of the replay
+        again.load_state_dict(json.loads(json.dumps(resumed.state_dict())))
+        again.diagnose(failures("cde"))
+        assert len(endpoint.requests) == 4
+    assert again.counts == Counter(requests=4, answered=4, cached=int(saved), budget=1)
+    assert again.tokens == {"prompt": 1200, "completion": 80}
 
 
 def test_an_endpoint_that_is_down_is_left_alone_and_found_again() -> None:

@@ -43,6 +43,16 @@ def test_replies_are_read_again(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+def test_what_a_reply_took_is_kept_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "replies"
+    ReplyCache(path).put("k", "text", (300, 20))
+    assert ReplyCache(path).tokens("k") == (300, 20)
+    line = json.loads(path.read_text())
+    del line["tokens"]  # as lines were written once
+    path.write_text(json.dumps(line) + "\n")
+    assert (ReplyCache(path).get("k"), ReplyCache(path).tokens("k")) == ("text", (0, 0))
+
+
 def test_in_memory_only() -> None:
     cache = ReplyCache(None)
     cache.put("k", "text")
@@ -82,6 +92,8 @@ GARBAGE = [
     b'{"key": "k1", "text": 3, "check": ""}',
     b'{"key": ["k1"], "text": "x", "check": ""}',
     b'{"key": "k1", "text": "a reply that nobody gave", "check": "0000000000000000"}',
+    b'{"key": "k1", "text": "x", "tokens": [1], "check": ""}',
+    b'{"key": "k1", "text": "x", "tokens": [1, "many"], "check": ""}',
     b"[" * 100_000,
     b"1" * 100_000,
     b"<<<<<<< HEAD",

@@ -1,6 +1,7 @@
 """A checkpoint is whole or does not count; a full disk is one sentence and loses nothing."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -25,7 +26,9 @@ def test_the_newest_whole_one_counts(tmp_path: Path):
     assert checkpoint.load_state(newest) == {"step": 10}
 
 
-@pytest.mark.parametrize("damage", ["cut", "lost", "changed"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "lost", "changed", "seal is binary", "seal is no object", "seal is empty", "no state"]
+)
 def test_a_damaged_one_does_not(tmp_path: Path, damage: str):
     good, bad = whole(tmp_path, 1), whole(tmp_path, 2)
     weights = bad / "model.safetensors"
@@ -33,9 +36,52 @@ def test_a_damaged_one_does_not(tmp_path: Path, damage: str):
         weights.write_bytes(weights.read_bytes()[:50])
     elif damage == "lost":
         weights.unlink()
-    else:
+    elif damage == "changed":
         weights.write_bytes(b"x" * 100)
+    elif damage == "no state":
+        (bad / checkpoint.STATE).unlink()
+    else:
+        seals = {"seal is binary": b"\x00\xff\xfe", "seal is no object": b"[1]", "seal is empty": b"{}"}
+        (bad / checkpoint.COMPLETE).write_bytes(seals[damage])
     assert checkpoint.newest_complete(tmp_path) == good
+
+
+def test_that_one_does_not_count_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    whole(tmp_path, 1)
+    (tmp_path / "checkpoint-2").mkdir()
+    checkpoint.newest_complete(tmp_path)
+    assert [record.getMessage().split(" (")[0] for record in caplog.records] == [f"{tmp_path / 'checkpoint-2'} is not whole"]
+
+
+def test_one_that_may_not_be_read_is_not_taken_for_a_broken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    whole(tmp_path, 1)
+    monkeypatch.setattr(Path, "read_text", Mock(side_effect=PermissionError(13, "Permission denied")))
+    with pytest.raises(PermissionError):
+        checkpoint.newest_complete(tmp_path)
+
+
+def test_the_oldest_are_deleted_by_their_numbers(tmp_path: Path):
+    """A kill in the middle of a deletion makes the oldest folder the one that changed last."""
+    folders = {step: whole(tmp_path, step) for step in (8, 9, 10)}
+    (folders[8] / "model.safetensors").unlink()
+    checkpoint.rotate(tmp_path, 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-9"]
+
+
+@pytest.mark.parametrize(("limit", "left"), [(None, [1, 2, 3]), (1, [1, 3]), (3, [1, 2, 3]), (5, [1, 2, 3])])
+def test_so_many_stay_and_the_best(tmp_path: Path, limit: int | None, left: list[int]):
+    best, *_ = (whole(tmp_path, step) for step in (1, 2, 3))
+    checkpoint.rotate(tmp_path, limit, kept=str(best))
+    assert sorted(map(checkpoint.step_of, tmp_path.iterdir())) == left
+
+
+def test_a_deletion_that_is_cut_short_leaves_nothing_that_looks_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    old, new = whole(tmp_path, 1), whole(tmp_path, 2)
+    monkeypatch.setattr(checkpoint.shutil, "rmtree", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.rotate(tmp_path, 1)
+    assert not (old / checkpoint.COMPLETE).exists()
+    assert checkpoint.newest_complete(tmp_path) == new
 
 
 def test_none_where_nothing_is_whole(tmp_path: Path):
@@ -47,7 +93,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_last(tmp_path: Path, error: E
     good = whole(tmp_path, 1)
     folder = tmp_path / "checkpoint-2"
     with (
-        pytest.raises(UserError, match=r"the disk is full; the last whole checkpoint is checkpoint-1"),
+        pytest.raises(UserError, match=r"the disk is full; .*goes on from checkpoint-1"),
         checkpoint.saving(folder),
     ):
         folder.mkdir()

@@ -33,7 +33,6 @@ def config(tmp_path: Path, **settings: Any) -> FissionGRPOConfig:
         ({"recovery_generations": 1}, r"recovery_generations: 1 found, 2 or more"),
         ({"signal_filter": "outcom"}, r"signal_filter: 'outcom' found, allowed: none, outcome; did you mean 'outcome'\?"),
         ({"pool_order": "stack"}, r"pool_order: 'stack' found, allowed: lifo, fifo"),
-        ({"save_total_limit": 1}, r"save_total_limit: 1 found, 2 or more"),
         ({"num_iterations": 2, "save_steps": 3}, r"save_steps: 3 found, a multiple of 2"),
     ],
 )

@@ -17,6 +17,8 @@ from fission_grpo.environments.bfcl.executor import ERROR_PREFIX, REFUSED_NAMES,
 from fission_grpo.types import ToolCall
 
 CACHED_TEXTS = 65_536
+LONGEST_CACHED = 2_000
+"""Characters of a text whose call is remembered: so many long ones would fill the memory."""
 _METHOD_NAME = re.compile(r"\b([a-zA-Z_]\w*)\s*(?=\()")
 _MODULES = frozenset({"copy", "importlib", "inspect", "json", "re"})
 """Modules that bfcl-eval's executor has imported: `copy(...)` is no unknown name to its `eval`, but no function either."""
@@ -26,7 +28,6 @@ class _Unreadable(Exception):
     """Carries what `eval` would say; never leaves this module."""
 
 
-@lru_cache(CACHED_TEXTS)
 def read_call(text: str, classes: tuple[str, ...], instance_prefix: str) -> ToolCall | str:
     """The call of a text, or the result text where there is nothing to call.
 
@@ -40,6 +41,11 @@ def read_call(text: str, classes: tuple[str, ...], instance_prefix: str) -> Tool
     >>> read_call("sort(items=docs)", ("GorillaFileSystem",), "m_t")
     "Error during execution: name 'docs' is not defined"
     """
+    read = _read_cached if len(text) <= LONGEST_CACHED else _read
+    return read(text, classes, instance_prefix)
+
+
+def _read(text: str, classes: tuple[str, ...], instance_prefix: str) -> ToolCall | str:
     table = method_table(classes)
     instances = _instance_names(classes, instance_prefix)
     with_instances = _METHOD_NAME.sub(lambda match: instances.get(match[1], match[1]), text)
@@ -50,6 +56,9 @@ def read_call(text: str, classes: tuple[str, ...], instance_prefix: str) -> Tool
         return f"{ERROR_PREFIX}{error}"
     except (MemoryError, RecursionError):  # parsing, reading and showing an expression all recurse
         return f"{ERROR_PREFIX}too many nested parentheses"
+
+
+_read_cached = lru_cache(CACHED_TEXTS)(_read)
 
 
 def instance_prefix(model: str, task_id: str) -> str:

@@ -11,6 +11,8 @@ MAX_PRECISION = 10_000
 """Digits of `square_root` and `logarithm`: some milliseconds. Ten million digits took minutes."""
 MAX_PATHS = 20_000
 """Paths of a file system, counted with multiplicity: `cp` of folders shares their contents, so paths can double."""
+MAX_TREE_CHARACTERS = 10_000_000
+"""Of all paths and file contents together, counted likewise: `find` writes out the former, `du` encodes the latter."""
 MAX_DEPTH = 100
 """Folders inside folders: pickle and comparison recurse."""
 
@@ -19,7 +21,7 @@ _TOO_MANY_DIGITS = (
     "Exceeds the limit (4300 digits) for integer string conversion; use sys.set_int_max_str_digits() to increase the limit"
 )
 _BITS_OF_4300_DIGITS = 14_285
-_LONG_EXPONENT = re.compile(r"[eE][+-]?\d{5}")
+_LONG_EXPONENT = re.compile(r"[eE][+-]?_*(?:\d_*){5}")  # Python reads `1_0` as ten
 
 Guard = Callable[[Any, Mapping[str, Any]], str | None]
 """(instance, arguments) -> refusal."""
@@ -56,18 +58,25 @@ def _round(_: Any, arguments: Mapping[str, Any]) -> str | None:
 
 def _tree(instance: Any, _: Mapping[str, Any]) -> str | None:
     """Bounded walk over all paths below the root; a folder copied into itself has endlessly many."""
-    paths = 0
-    stack: list[tuple[Any, int]] = [(instance.root, 0)]
+    paths = characters = 0
+    stack: list[tuple[Any, int, int]] = [(instance.root, 0, 0)]
     while stack:
-        item, depth = stack.pop()
+        item, depth, path = stack.pop()
         contents: Mapping[str, Any] | None = getattr(item, "contents", None)
         if contents is None:
-            continue
-        paths += len(contents)
-        if paths > MAX_PATHS or depth > MAX_DEPTH:
+            characters += _length(item.content)
+        else:
+            paths += len(contents)
+            characters += path * len(contents) + sum(map(_length, contents))
+            stack.extend((child, depth + 1, path + _length(name) + 1) for name, child in contents.items())
+        if paths > MAX_PATHS or depth > MAX_DEPTH or characters > MAX_TREE_CHARACTERS:
             return "file system too large"
-        stack.extend((child, depth + 1) for child in contents.values())
     return None
+
+
+def _length(text: Any) -> int:
+    """Of a text; the API takes contents that are none."""
+    return len(text) if isinstance(text, str) else 0
 
 
 def _depth(instance: Any, _: Mapping[str, Any]) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from fission_grpo.credentials import address_fault
 from fission_grpo.errors import UserError
 from fission_grpo.evaluation.asking import Decoding
 from fission_grpo.evaluation.bfcl.backends import Backend
@@ -69,6 +70,8 @@ def check_options(options: Options) -> None:
         locate_model(options.model)
     elif not re.match(r"https?://", options.base_url):
         raise UserError(f"--base-url: found {options.base_url!r}; give one such as http://localhost:8000/v1")
+    elif fault := address_fault(options.base_url):
+        raise UserError(f"--base-url: {fault}")
 
 
 def plan(options: Options) -> Run:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from fission_grpo.disk import write_whole
 from fission_grpo.errors import UserError
 from fission_grpo.evaluation.asking import Decoding
 from fission_grpo.evaluation.bfcl.backends import Backend
@@ -172,9 +173,7 @@ def logged_answers(line: Mapping[str, Any]) -> list[str]:
 
 def save_scores(summaries: Iterable[ModelSummary], out: Path) -> None:
     """Writes `scores.json`."""
-    out.mkdir(parents=True, exist_ok=True)
-    content = [summary.as_json() for summary in summaries]
-    (out / SCORES_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_whole(out / SCORES_FILE, json.dumps([summary.as_json() for summary in summaries], indent=1) + "\n")
 
 
 def count_lines(root: Path) -> int:

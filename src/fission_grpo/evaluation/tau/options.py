@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fission_grpo.credentials import address_fault
 from fission_grpo.environments.base import Environment
 from fission_grpo.environments.tau2 import EndpointUser, ScriptedUser, UserModel
 from fission_grpo.errors import UserError
@@ -122,6 +123,8 @@ def default_folder(options: Options) -> Path:
 def _check_address(option: str, address: str, others: str = "") -> None:
     if not re.match(r"https?://", address):
         raise UserError(f"{option}: found {address!r}; give {others}one such as http://localhost:8000/v1")
+    if fault := address_fault(address):
+        raise UserError(f"{option}: {fault}")
 
 
 def _decoding(options: Options) -> Decoding:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fission_grpo.disk import write_whole
 from fission_grpo.errors import UserError
 from fission_grpo.evaluation.error_analysis import tools_by_turn
 from fission_grpo.evaluation.evaluate import record_episode
@@ -81,7 +82,7 @@ def summarise(run: Run, failures: int, on_progress: OnProgress) -> TauSummary:
         infrastructure_failures=failures,
         baseline=do_nothing(run.benchmark, run.tasks, on_progress),
     )
-    (run.out / SCORES_FILE).write_text(json.dumps(summary.as_json(), indent=1) + "\n", encoding="utf-8")
+    write_whole(run.out / SCORES_FILE, json.dumps(summary.as_json(), indent=1) + "\n")
     return summary
 
 

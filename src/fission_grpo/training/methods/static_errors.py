@@ -16,6 +16,7 @@ from fission_grpo.rollout.policy import Policy, Sampling
 from fission_grpo.training.generation import policy_of
 from fission_grpo.training.methods.base import Method
 from fission_grpo.training.rollouts import Rollout
+from fission_grpo.training.sharding import whole_weights
 from fission_grpo.types import Failure
 
 ROUNDS = 50
@@ -42,12 +43,14 @@ class StaticErrors(Method):
         self._count = count
 
     def begin(self, trainer: Any) -> None:
-        """Collects the set before the first update; later it is in the checkpoints, with the pool."""
-        if trainer.engine.static is None and trainer.accelerator.is_main_process:
-            failures, tokens = self._collect(trainer)
-            trainer.engine.use_static(failures)
-            trainer.count("collection/failures", len(failures))
-            trainer.count("collection/tokens", tokens)
+        """Collects the set before the first update, on the main process; later it is in the checkpoints, with the pool."""
+        if trainer.engine.static is not None:
+            return
+        with whole_weights(trainer):
+            failures, tokens = self._collect(trainer) if trainer.accelerator.is_main_process else ([], 0)
+        trainer.engine.use_static(failures)
+        trainer.count("collection/failures", len(failures))
+        trainer.count("collection/tokens", tokens)
 
     def _collect(self, trainer: Any) -> tuple[list[Failure], int]:
         rows, args = trainer.train_dataset, trainer.args

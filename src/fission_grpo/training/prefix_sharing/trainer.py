@@ -8,6 +8,7 @@ Private methods of TRL that are wrapped, held by contract tests: `_prepare_input
 
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
@@ -42,7 +43,8 @@ class PrefixSharingGRPOTrainer(GRPOTrainer):
         slices = regrouped(cast(list[dict[str, Any]], self._buffered_inputs))
         rows = [Rows.of_batch(self._rows_that_matter(each)) for each in slices]
         computed = sum(self._sharing.computed_tokens(cast(Any, self.model), each) for each in rows)
-        self._metrics["train"]["tokens/trained"].append(computed)
+        everywhere = cast(Tensor, self.accelerator.gather(torch.tensor([computed], device=self.accelerator.device)))
+        self._metrics["train"]["tokens/trained"].append(int(everywhere.sum()))
         self._buffered_inputs = slices
         return slices[self._step % len(slices)]
 

@@ -130,20 +130,24 @@ class Refresher:
     def _train(self, examples: Sequence[Example], old: LocalSimulator) -> str | None:
         """Runs `fission simulator train` on the version in use; returns what went wrong, or None."""
         folder = self._version(self._made)
-        shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed behind its last checkpoint
-        save_examples(examples, folder / "data", SHARES)
+        # The training of a run that was killed lives on, and writes: none may find it in its way.
+        draft = self._folder / f".version-{self._made}-{os.getpid()}"
+        for left in (folder, *self._folder.glob(".version-*")):
+            shutil.rmtree(left, ignore_errors=True)
+        save_examples(examples, draft / "data", SHARES)
         recipe = {
             "model": old.model,
-            "data": str(folder / "data"),
+            "data": str(draft / "data"),
             "instruction": "full" if old.card.instruction else "none",
             "trainer": self.settings.trainer,
         }
-        (folder / "refresh.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-        command = [sys.executable, "-m", "fission_grpo", "simulator", "train", str(folder / "refresh.yaml")]
-        with (folder / "train.log").open("w", encoding="utf-8") as log:
+        (draft / "refresh.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+        command = [sys.executable, "-m", "fission_grpo", "simulator", "train", str(draft / "refresh.yaml")]
+        with (draft / "train.log").open("w", encoding="utf-8") as log:
             status = subprocess.run(
-                [*command, "--out", str(folder)], stdout=log, stderr=log, env=_alone(os.environ), check=False
+                [*command, "--out", str(draft)], stdout=log, stderr=log, env=_alone(os.environ), check=False
             ).returncode
+        draft.rename(folder)
         return None if status == 0 else f"its training ended with status {status}; see {folder / 'train.log'}"
 
     def _use(self, version: int, simulator: LocalSimulator, chain: FallbackChain) -> None:

@@ -79,4 +79,5 @@ def _endpoint(section: SimulatorSection, run: Path) -> EndpointSimulator:
     settings = section.endpoint
     instruction = INSTRUCTION if settings.instruction == "full" else ""
     options = EndpointOptions(**settings.model_dump(exclude={"cache", "instruction"}), instruction=instruction)
-    return EndpointSimulator(options, ReplyCache(Path(settings.cache) if settings.cache else run / CACHE_FILE))
+    cache = ReplyCache(Path(settings.cache) if settings.cache else run / CACHE_FILE)
+    return EndpointSimulator(options, cache, own_cache=not settings.cache)

@@ -123,10 +123,11 @@ def encode(example: Example, chat: ChatFormat, instruction: str) -> dict[str, li
 
 
 class _Log(TrainerCallback):
-    """Hands the trainer's logs on and seals its checkpoints."""
+    """Hands the trainer's logs on, seals its checkpoints, and deletes older ones, of which `limit` stay and the best."""
 
-    def __init__(self, out: Path, sink: LossSink | None) -> None:
+    def __init__(self, out: Path, limit: int | None, sink: LossSink | None) -> None:
         self._out = out
+        self._limit = limit
         self._sink = sink
         self._losses: dict[str, float] = {}
 
@@ -142,7 +143,8 @@ class _Log(TrainerCallback):
             self._sink(", ".join(["training", *shown]), state.global_step, state.max_steps)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        checkpoint.seal(Path(cast(str, args.output_dir)) / f"checkpoint-{state.global_step}")
+        checkpoint.seal(self._out / f"checkpoint-{state.global_step}")
+        checkpoint.rotate(self._out, self._limit, kept=state.best_model_checkpoint)
 
 
 def _cut_back(log: Path, step: int) -> None:
@@ -191,8 +193,12 @@ def _trainer(
             eval_dataset=Dataset.from_list(fitting[1]),
             processing_class=tokenizer,
             peft_config=lora_config(recipe.lora),
-            callbacks=[_Log(Path(cast(str, args.output_dir)), sink), EarlyStoppingCallback(recipe.patience)],
+            callbacks=[
+                _Log(Path(cast(str, args.output_dir)), args.save_total_limit, sink),
+                EarlyStoppingCallback(recipe.patience),
+            ],
         )
+    trainer.args.save_total_limit = None  # TRL would delete before the new one is sealed
     trainer.remove_callback(PrinterCallback)
     return trainer
 

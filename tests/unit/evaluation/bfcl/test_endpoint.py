@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import pytest
+
 from faulty_endpoint import (
     Answer,
     chat,
@@ -15,7 +16,6 @@ from faulty_endpoint import (
     refusal,
     send,
 )
-
 from fission_grpo.errors import InfrastructureError, UserError
 from fission_grpo.evaluation.asking import Completion, ContextExceeded, Decoding, Outcome, Request
 from fission_grpo.evaluation.bfcl.endpoint import EndpointBackend

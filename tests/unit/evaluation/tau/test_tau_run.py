@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from agents import ScriptedAgent, key_of
-from faulty_endpoint import faulty_endpoint, refusal
 
+from faulty_endpoint import faulty_endpoint, refusal
 from fission_grpo.environments.tau2.users.server import serving
 from fission_grpo.errors import UserError
 from fission_grpo.evaluation.out_folder import open_folder

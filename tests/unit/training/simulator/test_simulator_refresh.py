@@ -131,6 +131,20 @@ def test_a_better_version_is_swapped_in(make: Make, training: Training, simulato
     assert command[1:5] == ["-m", "fission_grpo", "simulator", "train"]
 
 
+def test_the_training_of_a_killed_run_is_not_in_its_way(
+    make: Make, training: Training, simulator: LocalSimulator, tmp_path: Path
+) -> None:
+    """It lives on and writes into its folder; what is there of the same version is made again."""
+    versions = tmp_path / "simulator"
+    for left in (".version-2-1", "version-2"):
+        (versions / left / "model").mkdir(parents=True)
+    assert make((4, 4), failures=240).refresh(10, FAILURES, FallbackChain([simulator]))["used"]
+    [command] = training.commands
+    assert Path(command[-1]) not in (versions / "version-2", versions / ".version-2-1")
+    assert [path.name for path in versions.iterdir()] == ["version-2"]
+    assert not (versions / "version-2" / "model").exists()
+
+
 def test_as_good_is_good_enough_and_worse_is_not(make: Make, simulator: LocalSimulator) -> None:
     for measured, used in (((4, 4), True), ((4, 3), False)):
         refresher, chain = make(measured, failures=240), FallbackChain([simulator])

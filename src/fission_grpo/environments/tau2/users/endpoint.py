@@ -1,11 +1,11 @@
 """A user behind any OpenAI-compatible chat endpoint."""
 
-import os
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from fission_grpo.chat.parsing import without_thinking
+from fission_grpo.credentials import address_fault, api_key, message_without_key
 from fission_grpo.errors import InfrastructureError, UserError
 from fission_grpo.types import Message, Tool
 
@@ -26,11 +26,16 @@ class EndpointUser:
         model: as the endpoint names it; the published scores of tau2 have `gpt-4.1`, those of tau-bench `gpt-4o`.
         timeout: seconds that one try may take.
         retries: further tries after time-outs, lost connections, rate limits and errors of the server.
+
+    Raises:
+        UserError: the address holds a secret.
     """
 
     def __init__(
         self, base_url: str, model: str, *, temperature: float = 0.0, timeout: float = 120.0, retries: int = 2
     ) -> None:
+        if fault := address_fault(base_url):
+            raise UserError(f"user model: its address {fault}")
         self._base_url = base_url
         self._model = model
         self._temperature = temperature
@@ -55,7 +60,8 @@ class EndpointUser:
             )
             said = response.choices[0].message
             calls = [call.model_dump(include={"id", "type", "function"}) for call in said.tool_calls or ()]
-            return {"role": "assistant", "content": without_thinking(said.content or ""), "tool_calls": calls}
+            content = without_thinking(said.content or "")
+            return message_without_key({"role": "assistant", "content": content, "tool_calls": calls})
         except openai.OpenAIError as error:
             raise InfrastructureError(f"{self._subject}: {_reason(error)}") from error
         except (AttributeError, IndexError, TypeError, ValueError) as error:
@@ -80,8 +86,9 @@ class EndpointUser:
     def _client(self) -> "openai.OpenAI":
         import openai
 
-        key = os.environ.get("OPENAI_API_KEY") or "none"
-        return openai.OpenAI(base_url=self._base_url, api_key=key, timeout=self._timeout, max_retries=self._retries)
+        return openai.OpenAI(
+            base_url=self._base_url, api_key=api_key() or "none", timeout=self._timeout, max_retries=self._retries
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Without its connections, so that it can be sent to worker processes."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -112,19 +112,18 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def faulty_endpoint(answers: Sequence[Answer]) -> Generator[FaultyEndpoint]:
-    endpoint = FaultyEndpoint("")
-    lock = threading.Lock()
+def serving(answer: Answer, port: int = 0) -> Generator[str]:
+    """Serves one answer to every request, which finds the body in `handler.body`; yields the base URL.
+
+    Args:
+        port: 0 takes a free one.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with lock:
-                answer = answers[min(len(endpoint.requests), len(answers) - 1)]
-                endpoint.requests.append(body)
-                endpoint.keys.append(self.headers["Authorization"])
+            self.body = self.rfile.read(int(self.headers["Content-Length"]))
             try:
                 answer(self)
             except ConnectionError:
@@ -133,12 +132,27 @@ def faulty_endpoint(answers: Sequence[Answer]) -> Generator[FaultyEndpoint]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = Server(("127.0.0.1", 0), Handler)
-    endpoint.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
+    server = Server(("127.0.0.1", port), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        yield endpoint
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def faulty_endpoint(answers: Sequence[Answer]) -> Generator[FaultyEndpoint]:
+    """Serves answers in turn; the last is repeated."""
+    endpoint = FaultyEndpoint("")
+    lock = threading.Lock()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        with lock:
+            following = answers[min(len(endpoint.requests), len(answers) - 1)]
+            endpoint.requests.append(json.loads(cast(Any, handler).body))
+            endpoint.keys.append(handler.headers["Authorization"])
+        following(handler)
+
+    with serving(answer) as endpoint.url:
+        yield endpoint

@@ -1,0 +1,59 @@
+"""Logs of a run folder are cut back to a checkpoint and never stretched to it; one process trains in a folder."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fission_grpo.errors import UserError
+from fission_grpo.recipe import Recipe
+from fission_grpo.training.run_folder import RunFolder
+
+HOLD = """
+import sys
+from pathlib import Path
+from fission_grpo.training.run_folder import RunFolder
+
+with RunFolder(Path(sys.argv[1])).alone():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder.create(tmp_path / "run", Recipe.model_validate({"tasks": {"train": "a", "test": "b"}}))
+
+
+def test_what_came_behind_a_checkpoint_is_cut(folder: RunFolder):
+    folder.append("metrics.jsonl", {"step": 1})
+    offsets = folder.offsets()
+    folder.append("metrics.jsonl", {"step": 2})
+    folder.append("alignment.jsonl", {"step": 2})
+    folder.check_logs(offsets, folder.path / "checkpoint-1")
+    folder.cut_back(offsets)
+    assert folder.metrics() == [{"step": 1}]
+    assert (folder.path / "alignment.jsonl").read_bytes() == b""
+
+
+@pytest.mark.parametrize("damage", ["shorter", "gone"])
+def test_a_log_that_lost_lines_is_said_and_not_filled_up(folder: RunFolder, damage: str):
+    folder.append("metrics.jsonl", {"step": 1})
+    offsets, log = folder.offsets(), folder.path / "metrics.jsonl"
+    log.write_bytes(b"{") if damage == "shorter" else log.unlink()
+    with pytest.raises(UserError, match=r"metrics\.jsonl: [01] bytes found, at least 12 needed: checkpoint-1 was taken"):
+        folder.check_logs(offsets, folder.path / "checkpoint-1")
+
+
+def test_only_one_process_trains_in_it(folder: RunFolder):
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="another process trains in it"), folder.alone():
+            pass
+        other.kill()
+    with folder.alone():  # a kill ends it too
+        pass
