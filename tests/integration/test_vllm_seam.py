@@ -61,22 +61,23 @@ def served_trainer(run: Path, *overrides: str) -> Any:
 
 
 def test_steps_groups_ids_and_weights(tmp_path: Path):
-    """16 rows: four prompts of G = 4, then two of them and one context of G' = 8."""
-    trainer = served_trainer(tmp_path / "run", "fission.signal_filter=none")
+    """16 rows: four prompts of G = 4, then twice two of them and one context of G' = 8."""
+    trainer = served_trainer(tmp_path / "run", "fission.signal_filter=none", "trainer.max_steps=3")
     popped: list[Any] = []
     pop = trainer.engine.pop
     trainer.engine.pop = lambda *arguments: popped.append(pop(*arguments)) or popped[-1]
     trainer.train()
     client = trainer.vllm_generation.vllm_client
-    assert [(len(request["prompts"]), request["n"]) for request in client.requests] == [(4, 4), (2, 4), (1, 8)]
+    mixed = [(2, 4), (1, 8)]
+    assert [(len(request["prompts"]), request["n"]) for request in client.requests] == [(4, 4), *mixed, *mixed]
     (context,) = popped[-1]
     assert client.requests[-1]["prompts"] == [list(context.prompt_ids)]
     failed = list(context.failure.completion_ids)
     start = len(context.failure.prompt_ids)
     assert client.requests[-1]["prompts"][0][start:][: len(failed)] == failed
     # Once an update, and not between the halves of a mixed batch.
-    assert len(client.weights) == 2
-    changed = [name for name in client.weights[0] if not torch.equal(client.weights[0][name], client.weights[1][name])]
+    assert len(client.weights) == 3
+    changed = [name for name in client.weights[0] if not torch.equal(client.weights[0][name], client.weights[2][name])]
     assert len(changed) > len(client.weights[0]) / 2
 
 

@@ -6,7 +6,7 @@ note what they are given). Everything between them is verl's own code, on a loca
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -119,10 +119,13 @@ class Sampler:
     async def generate(self, request_id: str, prompt_ids: list[int], sampling_params: dict[str, Any]) -> TokenOutput:
         self.requests.append(prompt_ids)
         right = self.requests.count(prompt_ids) % 4 == 1
-        known = next(ids for ids in self.answers if tuple(prompt_ids[: len(ids)]) == ids)
-        ids = self.answers[known] if right else self.wrong
+        ids = self.answers[self.explored(prompt_ids)] if right else self.wrong
         steps = {"min_global_steps": 0, "max_global_steps": 0}
         return TokenOutput(token_ids=ids, log_probs=[-0.5] * len(ids), extra_fields=steps)
+
+    def explored(self, prompt_ids: Sequence[int]) -> tuple[int, ...]:
+        """The row that a prompt begins with. One dialogue's earlier steps begin its later ones, so it is the longest."""
+        return max((ids for ids in self.answers if tuple(prompt_ids[: len(ids)]) == ids), key=len)
 
 
 class Workers:

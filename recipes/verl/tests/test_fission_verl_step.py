@@ -37,7 +37,7 @@ def test_a_recovery_is_sampled_from_the_very_ids_of_its_failure(trained: Any):
     (recoveries,) = [rows for rows in groups_of(second).values() if len(rows) == 8]
     (prompt,) = {tuple(second["prompts"][row]) for row in recoveries}
     wrong = tuple(trained.sampler.wrong)
-    known = next(ids for ids in trained.sampler.answers if prompt[: len(ids)] == ids)
+    known = trained.sampler.explored(prompt)
     assert prompt[len(known) :][: len(wrong)] == wrong
     assert len(prompt) > len(known) + len(wrong)  # and feedback behind it
     assert trained.sampler.requests.count(list(prompt)) == 8
