@@ -95,7 +95,7 @@ def test_episodes_are_sampled_by_the_server(tmp_path: Path):
 def test_without_vllm_a_recipe_is_refused_before_a_model_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(runs, "is_vllm_available", lambda: False)
     recipe = small_recipe("trainer.use_vllm=true")
-    with pytest.raises(UserError, match=r"trainer.use_vllm: true found, but vLLM is not installed"):
+    with pytest.raises(UserError, match=r"trainer.use_vllm: true found, false is allowed: vLLM is not installed"):
         runs.check_trainable(recipe, tmp_path)
 
 

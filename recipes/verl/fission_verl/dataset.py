@@ -1,7 +1,7 @@
-"""verl's dataset over a file of `fission tasks convert ... --to verl`: every prompt is rendered with the tools of its own row.
+"""verl's dataset over a file of `fission tasks convert ... --to verl`: a prompt is rendered with the tools of its own row.
 
-verl renders one list of tools for all rows. Here a row comes with its token ids (`prompt_ids`), which the agent loop feeds to
-the rollout engine as they are, and so do corrective contexts, whose failed message must stand in them as it was sampled.
+verl renders one list of tools for all rows. Here a row comes with its token ids (`prompt_ids`), which the agent loop feeds
+to the rollout engine as they are, and so do corrective contexts, whose failed message must stand in them as sampled.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""The composite reward (docs/method.md, section 3) as verl's `custom_reward_function`, for explorations and recoveries alike."""
+"""The composite reward (docs/method.md, section 3) as verl's `custom_reward_function`, of explorations and recoveries."""
 
 import json
 from typing import Any

@@ -53,13 +53,14 @@ def check_batch(config: DictConfig, settings: FissionSettings) -> None:
     recovery = round(settings.recovery_fraction * rows)
     if recovery % settings.recovery_generations or recovery % rollout.n:
         raise UserError(
-            f"fission.recovery_fraction: {settings.recovery_fraction} of {rows} rows is {recovery}, which must be a multiple "
-            f"of fission.recovery_generations ({settings.recovery_generations}) and actor_rollout_ref.rollout.n ({rollout.n})"
+            f"fission.recovery_fraction: {settings.recovery_fraction} of {rows} rows is {recovery}, which must be "
+            f"a multiple of fission.recovery_generations ({settings.recovery_generations}) and of "
+            f"actor_rollout_ref.rollout.n ({rollout.n})"
         )
     if settings.max_context_tokens > rollout.prompt_length:
         raise UserError(
-            f"fission.max_context_tokens: {settings.max_context_tokens} found, at most actor_rollout_ref.rollout.prompt_length "
-            f"({rollout.prompt_length}) is allowed"
+            f"fission.max_context_tokens: {settings.max_context_tokens} found, at most "
+            f"actor_rollout_ref.rollout.prompt_length ({rollout.prompt_length}) is allowed"
         )
     _expect(data.get("gen_batch_size"), 1, "data.gen_batch_size", "a batch has room for any number of prompts")
     _expect(config.algorithm.adv_estimator, "grpo", "algorithm.adv_estimator", "groups differ in size")
@@ -91,7 +92,7 @@ def _refuse_unsupported(section: FissionSection) -> None:
     if local:
         raise UserError(f"fission.simulators: {local[0]!r} found, allowed here: registered simulators and 'endpoint'")
     _expect(section.signal_filter, "none", "fission.signal_filter", "not built for verl")
-    _expect(section.recovery_horizon, "episode", "fission.recovery_horizon", "a setting of episodes, which verl does not play")
+    _expect(section.recovery_horizon, "episode", "fission.recovery_horizon", "a setting of episodes, not played here")
 
 
 def _expect(found: object, allowed: object, name: str, reason: str) -> None:

@@ -12,6 +12,7 @@ Of verl, these methods are wrapped: `_init_tokenizer`, `prepare_step`, `_step_on
 and `_next_train_batch`, `_submit_batch_to_rollout` are called.
 """
 
+import pickle
 import uuid
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -30,13 +31,14 @@ from verl.utils import tensordict_utils as tu
 from fission_grpo.errors import UserError
 from fission_grpo.fission import FissionEngine
 from fission_grpo.training.rollouts import Rollout, failure_of_row
+from fission_grpo.training.signing import is_signed, key_file, sign
 from fission_grpo.types import CorrectiveContext, Failure
 from fission_verl.chat import chat_format
 from fission_verl.dataset import step_fields
 from fission_verl.settings import check_batch, displaced_prompts, read_section
 
-STATE_FILE = "fission.pt"
-"""In verl's folder `global_step_N`: the engine's whole state."""
+STATE_FILE = "fission_state.pkl"
+"""In verl's folder `global_step_N`: the engine's whole state, a pickle; signed, as checkpoints of `fission train` are."""
 ROW_COLUMNS = ("data_source", "prompt", "raw_prompt", "prompt_ids", "reward_model", "extra_info", "index")
 """Columns of a dataset row that a recovery is submitted with again."""
 _READ_BACK = ["prompts", "responses", "rm_scores", "extra_fields"]
@@ -152,17 +154,23 @@ class FissionTrainer(PPOTrainerSync):
         """Our state first: verl names a checkpoint its latest at the end of its own saving."""
         folder = self._checkpoint_folder()
         folder.mkdir(parents=True, exist_ok=True)
-        torch.save(self.engine.state_dict(), folder / STATE_FILE)
+        state = pickle.dumps(self.engine.state_dict())
+        (folder / STATE_FILE).write_bytes(state)
+        sign(folder, state)
         super()._save_checkpoint()
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
         if self.global_steps == 0:
             return
-        file = self._checkpoint_folder(resumed=True) / STATE_FILE
+        folder = self._checkpoint_folder(resumed=True)
+        file = folder / STATE_FILE
         if not file.exists():
             raise UserError(f"file {file}: no such file; this checkpoint was not written by the trainer fission_sync")
-        self.engine.load_state_dict(torch.load(file, weights_only=False))
+        state = file.read_bytes()
+        if not is_signed(folder, state):
+            raise UserError(f"file {file}: a pickle, not signed with {key_file()}; copy there the key of who wrote it")
+        self.engine.load_state_dict(pickle.loads(state))  # noqa: S301 (signed)
 
     def _checkpoint_folder(self, resumed: bool = False) -> Path:
         trainer = self.config.trainer
@@ -173,7 +181,7 @@ class FissionTrainer(PPOTrainerSync):
 
 def rows_of(batch: TensorDict) -> list[dict[str, Any]]:
     """The rows of a batch as verl submits it: what is the same for all of them is in each."""
-    columns = {name: tu.get(batch, name) for name in batch.keys()}
+    columns = {name: tu.get(batch, name) for name in batch.keys()}  # noqa: SIM118 (a TensorDict iterates over its rows)
     return [
         {name: value[index] if isinstance(value, (list, torch.Tensor)) else value for name, value in columns.items()}
         for index in range(len(batch))

@@ -5,6 +5,7 @@ note what they are given). Everything between them is verl's own code, on a loca
 """
 
 import asyncio
+import copy
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -173,8 +174,12 @@ class Manager:
         worker_class = AgentLoopWorkerTQ.__ray_metadata__.modified_class
         worker = worker_class(config, sampler, None, [])
         manager = load_reward_manager(config, worker.tokenizer)
-        handle = SimpleNamespace(compute_score=SimpleNamespace(remote=manager.run_single))
-        worker.reward_loop_worker_handles = [handle]
+
+        def remote(data: Any) -> Any:
+            """A copy, as Ray makes of what it sends: the manager writes into dictionaries that siblings share here."""
+            return manager.run_single(copy.deepcopy(data))
+
+        worker.reward_loop_worker_handles = [SimpleNamespace(compute_score=SimpleNamespace(remote=remote))]
         return worker
 
     def _run(self, coroutine: Any) -> Any:

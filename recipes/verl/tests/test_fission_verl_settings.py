@@ -6,12 +6,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import WRONG
 from verl.trainer.ppo.reward import load_reward_manager
 from verl.trainer.ppo.v1 import get_trainer_cls
 from verl.utils.tokenizer import hf_tokenizer
 from verl.workers.rollout.replica import TokenOutput
 
+from conftest import WRONG
 from fission_grpo.bundled import MODEL_FOLDER
 from fission_grpo.chat.parsing import render_calls
 from fission_grpo.chat.template import ChatFormat

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import train
 
+from conftest import train
 from fission_grpo.errors import UserError
+from fission_grpo.training import signing
 
 
 def groups_of(batch: dict[str, Any]) -> dict[str, list[int]]:
@@ -59,7 +60,8 @@ def test_advantages_are_normalised_within_each_group(trained: Any):
             mean = sum(scores) / len(scores)
             std = (sum((score - mean) ** 2 for score in scores) / (len(scores) - 1)) ** 0.5
             for row, score in zip(rows, scores, strict=True):
-                assert batch["advantages"][row] == pytest.approx([(score - mean) / (std + 1e-6)] * len(batch["responses"][row]))
+                expected = [(score - mean) / (std + 1e-6)] * len(batch["responses"][row])
+                assert batch["advantages"][row] == pytest.approx(expected)
 
 
 def test_pool_and_metrics_are_those_of_the_engine(trained: Any):
@@ -114,6 +116,11 @@ def test_a_checkpoint_of_another_trainer_is_refused(make_trainer: Any, tmp_path:
     train(trainer, 1)
     trainer.global_steps = 1
     trainer._save_checkpoint()
-    (tmp_path / "checkpoints" / "global_step_1" / "fission.pt").unlink()
-    with pytest.raises(UserError, match=r"fission\.pt: no such file"):
+    file = tmp_path / "checkpoints" / "global_step_1" / "fission_state.pkl"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(signing, "_key", lambda: b"somebody else's")
+        with pytest.raises(UserError, match=r"fission_state\.pkl: a pickle, not signed with "):
+            make_trainer()._load_checkpoint()
+    file.unlink()
+    with pytest.raises(UserError, match=r"fission_state\.pkl: no such file"):
         make_trainer()._load_checkpoint()

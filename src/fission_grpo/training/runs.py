@@ -159,11 +159,11 @@ def check_vllm(recipe: Recipe) -> None:
     if not recipe.trainer.get("use_vllm"):
         return
     if not is_vllm_available():
-        raise UserError("trainer.use_vllm: true found, but vLLM is not installed (`pip install 'trl[vllm]'`); false is allowed")
+        raise UserError("trainer.use_vllm: true found, false is allowed: vLLM is not installed (`pip install 'trl[vllm]'`)")
     if recipe.trainer.get("vllm_mode") == "server" and not torch.cuda.is_available():
         raise UserError(
-            "trainer.vllm_mode: 'server' found, 'colocate' is allowed: weights travel to a server by NCCL, between GPUs, and "
-            "this machine has none"
+            "trainer.vllm_mode: 'server' found, 'colocate' is allowed: weights travel to a server by NCCL, between GPUs, "
+            "and this machine has none"
         )
 
 

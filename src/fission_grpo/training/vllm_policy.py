@@ -25,9 +25,7 @@ class VLLMPolicy:
         idle_prompt: what a process without prompts of its own asks for, so that the others are answered.
     """
 
-    def __init__(
-        self, engine: Any, accelerator: Accelerator, end_ids: frozenset[int], idle_prompt: Sequence[int]
-    ) -> None:
+    def __init__(self, engine: Any, accelerator: Accelerator, end_ids: frozenset[int], idle_prompt: Sequence[int]) -> None:
         self._engine = engine
         shared = engine.mode == "server" or engine.tensor_parallel_size > 1
         self._together = shared and accelerator.num_processes > 1

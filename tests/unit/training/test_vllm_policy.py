@@ -70,7 +70,7 @@ def test_processes_with_episodes_of_other_lengths_take_the_same_rounds(
         first, second = pool.map(play, (0, 1))
     assert first == [[(1, END), (2, END)], [(1, 1, END)], [(1, 1, 1, END)]]
     assert second == [[(5, END)]]
-    assert [len(of_second) for _, of_second in ranks.rounds] == [2, 1, 1]  # as many as the fullest has, to the very last round
+    assert [len(of_second) for _, of_second in ranks.rounds] == [2, 1, 1]  # as many as the fullest has
     assert ranks.rounds[-1][1] == [[IDLE]]
 
 
@@ -120,7 +120,7 @@ def test_an_engine_of_ones_own_is_asked_for_ones_own_prompts_alone(
     assert (completion.ids, completion.logprobs) == ((7, 8), (-0.25, -0.25))
 
 
-@pytest.mark.parametrize(("ids", "reason"), [([7, END], StopReason.END), ([7, 8], StopReason.LENGTH), ([], StopReason.LENGTH)])
+@pytest.mark.parametrize(("ids", "reason"), [([7, END], StopReason.END), ([7], StopReason.LENGTH), ([], StopReason.LENGTH)])
 def test_a_message_without_its_end_token_was_cut(ids: list[int], reason: StopReason):
     (completion,) = policy(Engine(ids), 1).generate([[1]], Sampling())
     assert completion.stop_reason is reason
