@@ -36,11 +36,11 @@ H100 = (989e12, 3.35e12, 80e9)
 """bf16 operations a second (dense), bytes a second, bytes: data sheet of the H100 SXM."""
 NOT_COUNTED = """\
 **Predictions; nothing of this table was measured.** H100 SXM GPUs (989 TFLOP/s bf16, 3.35 TB/s, 80 GB), of which
-{operations:.0%} and {bandwidth:.0%} are assumed to be used (`--utilisation`, `--bandwidth`). All weights trained; float32 weights,
-gradients and moments sharded over all GPUs (FSDP2, ZeRO-3); one packed group a pass, activations recomputed; vLLM colocated
-without sleep mode, on as many GPUs an engine as it takes to fit. Not counted, so that times are lower bounds: communication
-between GPUs, weights sent to vLLM, simulators, environments, waiting, checkpoints. Not counted in memory: the CUDA context,
-fragmentation, the layer of a shard that is gathered."""
+{operations:.0%} and {bandwidth:.0%} are assumed to be used (`--utilisation`, `--bandwidth`). All weights trained;
+float32 weights, gradients and moments sharded over all GPUs (FSDP2, ZeRO-3); one packed group a pass, activations
+recomputed; vLLM colocated without sleep mode, on as many GPUs an engine as it takes to fit. Not counted, so that times
+are lower bounds: communication between GPUs, weights sent to vLLM, simulators, environments, waiting, checkpoints. Not
+counted in memory: the CUDA context, fragmentation, the layer of a shard that is gathered."""
 
 
 def main() -> None:
@@ -66,8 +66,8 @@ def checked(options: argparse.Namespace) -> list[str]:
     lines = [
         "## Checked on this machine",
         "",
-        f"Updates of the bundled policy, {options.repetitions} repetitions, medians. Predicted: operations / (speed of one "
-        f"large matrix product x {options.here:.0%}, assumed). Ratio: measured / predicted. Relative: to the first row of the "
+        f"Updates of the bundled policy, {options.repetitions} repetitions, medians. Predicted: operations / (speed "
+        f"of one large matrix product x {options.here:.0%}, assumed). Ratio: measured / predicted. Relative: to the first row of the "
         "same trainer, free of the assumption.",
         "",
         "| shape | trainer | tokens | 10^9 operations | predicted, s | measured | ratio | relative, predicted | measured |",

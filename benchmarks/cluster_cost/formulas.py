@@ -5,8 +5,8 @@ Sources of the formulas:
 - 2 operations a parameter and token forward, 6 forward and backward: Kaplan et al., arXiv 2001.08361, section 2.1.
   Attention, and a head that sees only what it has to, are counted apart (`trainer_speed/operations.py`).
 - One forward pass more where activations are recomputed: Korthikanti et al., arXiv 2205.05198, section 5.
-- Bytes of weights, gradients, AdamW's moments and activations: docs/runs.md, the estimate of `fission train --dry-run`. Shards
-  of ZeRO-3 and FSDP: the same over the number of GPUs (Rajbhandari et al., arXiv 1910.02054, section 5).
+- Bytes of weights, gradients, AdamW's moments and activations: docs/runs.md, as `fission train --dry-run` has it. Shards of
+  ZeRO-3 and FSDP: the same over the number of GPUs (Rajbhandari et al., arXiv 1910.02054, section 5).
 - Keys and values: 2 x layers x width of the keys x bytes an element, for each token.
 - A token of decoding reads all weights and the cache once: Pope et al., arXiv 2211.05102, section 2.
 """
