@@ -67,8 +67,8 @@ def checked(options: argparse.Namespace) -> list[str]:
         "## Checked on this machine",
         "",
         f"Updates of the bundled policy, {options.repetitions} repetitions, medians. Predicted: operations / (speed "
-        f"of one large matrix product x {options.here:.0%}, assumed). Ratio: measured / predicted. Relative: to the first row of the "
-        "same trainer, free of the assumption.",
+        f"of one large matrix product x {options.here:.0%}, assumed). Ratio: measured / predicted. "
+        "Relative: to the first row of the same trainer, free of the assumption.",
         "",
         "| shape | trainer | tokens | 10^9 operations | predicted, s | measured | ratio | relative, predicted | measured |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|",
