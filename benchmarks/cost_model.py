@@ -5,11 +5,9 @@
 
 The formulas and their sources: `cluster_cost/formulas.py`. The check measures one large matrix product for the machine's
 speed, takes the utilisation of `--here` (an assumption made before the measurement), and sets prediction beside measurement.
-Time and memory are measured as by `benchmarks/speed.py`.
 """
 
 import argparse
-import statistics
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +18,8 @@ if TYPE_CHECKING:  # torch must not be imported before its threads are set
     from cluster_cost.formulas import Batch, Cost, Device
     from fission_grpo.training.memory import ModelSize
 
-SHAPES = ("bundled", "short", "pair")
-"""Of `benchmarks/speed.py`."""
+SHAPES = ((4, 128), (8, 256), (8, 512), (8, 1024))
+"""Rows and tokens, in the order of what they need."""
 QWEN3 = {
     "Qwen3-1.7B": (2048, 6144, 28, 16, True),
     "Qwen3-4B": (2560, 9728, 36, 32, True),
@@ -45,7 +43,7 @@ counted in memory: the CUDA context, fragmentation, the layer of a shard that is
 
 def main() -> None:
     options = parse()
-    configure_cpu(options.threads)
+    configure_cpu(1)
     from trainer_speed.machine import describe
 
     command = f"`python benchmarks/cost_model.py {' '.join(sys.argv[1:])}`"
@@ -57,43 +55,43 @@ def main() -> None:
 
 
 def checked(options: argparse.Namespace) -> list[str]:
-    """Prediction beside measurement, on this machine."""
-    from fission_grpo.training.memory import Workload, estimate_memory, model_size
-    from trainer_speed.sizes import PRESETS, load
-    from trainer_speed.update import measure_update
-    from trainer_speed.variants import OURS, TRL
+    """Prediction beside measurement, on this machine: processor time of one thread, which other processes do not lengthen."""
+    import torch
 
+    from cluster_cost.measured import measure
+    from fission_grpo.training.memory import Workload, estimate_memory, model_size
+    from trainer_speed.operations import padded
+    from trainer_speed.sizes import BUNDLED, PRESETS, load
+
+    torch.set_num_threads(1)
+    model = load(PRESETS[BUNDLED])[0]
+    size = model_size(model.config)
     lines = [
         "## Checked on this machine",
         "",
-        f"Updates of the bundled policy, {options.repetitions} repetitions, medians. Predicted: operations / (speed "
-        f"of one large matrix product x {options.here:.0%}, assumed). Ratio: measured / predicted. "
-        "Relative: to the first row of the same trainer, free of the assumption.",
+        "Forward and backward pass of the bundled policy, all positions scored, float32, processor time of one thread, medians",
+        f"of {options.repetitions}. Predicted: operations / (speed of one matrix product of side 1,024, measured beside it, x",
+        f"{options.here:.0%}, assumed). Ratio: measured / predicted. Relative: to the first row, free of the assumption.",
+        "Memory: activations and working space, from resident memory.",
         "",
-        "| shape | trainer | tokens | 10^9 operations | predicted, s | measured | ratio | relative, predicted | measured |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|",
+        "| rows x tokens | 10^9 operations | predicted, s | measured | ratio | relative, predicted | measured "
+        "| memory predicted, MB | measured | ratio |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    memory_lines = ["", "| shape, TRL's trainer | predicted, MB | measured, MB | ratio |", "|---|--:|--:|--:|"]
-    first: dict[str, tuple[float, float]] = {}
-    for name in SHAPES:
-        size = PRESETS[name]
-        found = measure_update(size, options.repetitions, 2048, lambda what: print(what, file=sys.stderr))
-        speed = statistics.median(found.ceilings) * options.here
-        for trainer in (TRL, OURS):
-            one = found.variants[trainer]
-            seconds, guess = statistics.median(one.seconds), one.operations / speed
-            own = first.setdefault(trainer, (one.operations, seconds))
-            lines.append(
-                f"| `{name}` | {trainer} | {one.work.tokens:,} | {one.operations / 1e9:,.0f} "
-                f"| {guess:.2f} | {seconds:.2f} | "
-                f"{seconds / guess:.2f} | {one.operations / own[0]:.2f} | {seconds / own[1]:.2f} |"
-            )
-        rows = size.padded_rows
-        work = Workload(rows, found.variants[TRL].work.tokens // size.rows, 0, mixed=False, checkpointing=False)
-        estimate = estimate_memory(model_size(load(size)[0].config), work)
-        guess, memory = (estimate.activations + estimate.working) / 1e6, found.variants[TRL].memory / 1e6
-        memory_lines.append(f"| `{name}`, {rows} rows at once | {guess:,.0f} | {memory:,.0f} | {memory / guess:.2f} |")
-    return [*lines, *memory_lines, ""]
+    first: tuple[float, float] | None = None
+    for rows, tokens in SHAPES:
+        operations = padded(rows, tokens, tokens).operations(size)
+        found = measure(model, rows, tokens, options.repetitions)
+        guess = operations / (found.speed * options.here)
+        first = first or (operations, found.seconds)
+        estimate = estimate_memory(size, Workload(rows, tokens, 0, mixed=False, checkpointing=False))
+        room = (estimate.activations + estimate.working) / 1e6
+        lines.append(
+            f"| {rows} x {tokens} | {operations / 1e9:,.1f} | {guess:.2f} | {found.seconds:.2f} "
+            f"| {found.seconds / guess:.2f} | {operations / first[0]:.2f} | {found.seconds / first[1]:.2f} "
+            f"| {room:,.0f} | {found.memory / 1e6:,.0f} | {found.memory / 1e6 / room:.2f} |"
+        )
+    return [*lines, ""]
 
 
 def predicted(options: argparse.Namespace) -> list[str]:
@@ -168,7 +166,6 @@ def shape(hidden: int, intermediate: int, layers: int, heads: int, tied: bool) -
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="Markdown file to write")
-    parser.add_argument("--threads", type=int, default=None, help="of torch, in the check")
     parser.add_argument("--repetitions", type=int, default=3, help="of the check")
     parser.add_argument("--here", type=float, default=0.4, help="share of the matrix product's speed, assumed in the check")
     parser.add_argument("--skip-check", action="store_true", help="predict alone")
