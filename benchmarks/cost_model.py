@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def checked(options: argparse.Namespace) -> list[str]:
-    """Prediction beside measurement, on this machine: processor time of one thread, which other processes do not lengthen."""
+    """Prediction beside measurement, on this machine, in processor time of one thread."""
     import torch
 
     from cluster_cost.measured import measure
@@ -69,9 +69,9 @@ def checked(options: argparse.Namespace) -> list[str]:
     lines = [
         "## Checked on this machine",
         "",
-        "Forward and backward pass of the bundled policy, all positions scored, float32, processor time of one thread, medians",
-        f"of {options.repetitions}. Predicted: operations / (speed of one matrix product of side 1,024, measured beside it, x",
-        f"{options.here:.0%}, assumed). Ratio: measured / predicted. Relative: to the first row, free of the assumption.",
+        "Forward and backward pass of the bundled policy, all positions scored, float32, processor time of one thread,",
+        f"medians of {options.repetitions}. Predicted: operations / (speed of one matrix product of side 1,024, measured beside it,",
+        f"x {options.here:.0%}, assumed). Ratio: measured / predicted. Relative: to the first row, free of the assumption.",
         "Memory: activations and working space, from resident memory.",
         "",
         "| rows x tokens | 10^9 operations | predicted, s | measured | ratio | relative, predicted | measured "
