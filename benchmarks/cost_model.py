@@ -71,7 +71,7 @@ def checked(options: argparse.Namespace) -> list[str]:
         "",
         "Forward and backward pass of the bundled policy, all positions scored, float32, processor time of one thread,",
         f"medians of {options.repetitions}. Predicted: operations / (speed of one matrix product of side 1,024, measured beside it,",
-        f"x {options.here:.0%}, assumed). Ratio: measured / predicted. Relative: to the first row, free of the assumption.",
+        f"x {options.here:.0%}, assumed). Ratio: measured / predicted. Relative: to the first row.",
         "Memory: activations and working space, from resident memory.",
         "",
         "| rows x tokens | 10^9 operations | predicted, s | measured | ratio | relative, predicted | measured "

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import trl.generation.vllm_generation as vllm_generation
-from training_runs import recipe_trainer, small_recipe
+from training_runs import recipe_trainer, small_recipe, watched
 
 from fission_grpo.errors import UserError
 from fission_grpo.rollout.policy import Policy, Sampling
@@ -63,14 +63,13 @@ def served_trainer(run: Path, *overrides: str) -> Any:
 def test_steps_groups_ids_and_weights(tmp_path: Path):
     """16 rows: four prompts of G = 4, then twice two of them and one context of G' = 8."""
     trainer = served_trainer(tmp_path / "run", "fission.signal_filter=none", "trainer.max_steps=3")
-    popped: list[Any] = []
-    pop = trainer.engine.pop
-    trainer.engine.pop = lambda *arguments: popped.append(pop(*arguments)) or popped[-1]
+    popped: list[tuple[Any, Any]] = []
+    watched(trainer.engine, "pop", popped)
     trainer.train()
     client = trainer.vllm_generation.vllm_client
     mixed = [(2, 4), (1, 8)]
     assert [(len(request["prompts"]), request["n"]) for request in client.requests] == [(4, 4), *mixed, *mixed]
-    (context,) = popped[-1]
+    (context,) = popped[-1][1]
     assert client.requests[-1]["prompts"] == [list(context.prompt_ids)]
     failed = list(context.failure.completion_ids)
     start = len(context.failure.prompt_ids)
