@@ -58,7 +58,7 @@ def checked(options: argparse.Namespace) -> list[str]:
     """Prediction beside measurement, on this machine, in processor time of one thread."""
     import torch
 
-    from cluster_cost.measured import measure
+    from cluster_cost.measured import measure, status_bytes
     from fission_grpo.training.memory import Workload, estimate_memory, model_size
     from trainer_speed.operations import padded
     from trainer_speed.sizes import BUNDLED, PRESETS, load
@@ -70,15 +70,16 @@ def checked(options: argparse.Namespace) -> list[str]:
         "## Checked on this machine",
         "",
         "Forward and backward pass of the bundled policy, all positions scored, float32, processor time of one thread,",
-        f"medians of {options.repetitions}. Predicted: operations / (speed of one matrix product of side 1,024, measured beside it,",
-        f"x {options.here:.0%}, assumed). Ratio: measured / predicted. Relative: to the first row.",
-        "Memory: activations and working space, from resident memory.",
+        f"medians of {options.repetitions}. Predicted: operations / (speed of one matrix product of side 1,024, measured beside",
+        f"it, x {options.here:.0%}, assumed). Ratio: measured / predicted. Relative: to the first row.",
+        "Memory: activations and working space, from resident memory above that before the first row.",
         "",
         "| rows x tokens | 10^9 operations | predicted, s | measured | ratio | relative, predicted | measured "
         "| memory predicted, MB | measured | ratio |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     first: tuple[float, float] | None = None
+    before = status_bytes("VmRSS")
     for rows, tokens in SHAPES:
         operations = padded(rows, tokens, tokens).operations(size)
         found = measure(model, rows, tokens, options.repetitions)
@@ -89,7 +90,7 @@ def checked(options: argparse.Namespace) -> list[str]:
         lines.append(
             f"| {rows} x {tokens} | {operations / 1e9:,.1f} | {guess:.2f} | {found.seconds:.2f} "
             f"| {found.seconds / guess:.2f} | {operations / first[0]:.2f} | {found.seconds / first[1]:.2f} "
-            f"| {room:,.0f} | {found.memory / 1e6:,.0f} | {found.memory / 1e6 / room:.2f} |"
+            f"| {room:,.0f} | {(found.peak - before) / 1e6:,.0f} | {(found.peak - before) / 1e6 / room:.2f} |"
         )
     return [*lines, ""]
 

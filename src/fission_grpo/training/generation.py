@@ -3,7 +3,7 @@
 Ours computes a group's prompt once and drops finished rows, which `generate` does not: on a CPU that is most of the time.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ def policy_of(trainer: Any) -> TransformersPolicy:
 
 
 @contextmanager
-def rollout_policy(trainer: Any) -> Iterator[Policy]:
+def rollout_policy(trainer: Any) -> Generator[Policy]:
     """What a `rollout_func` samples with, for as many rounds as this process needs. Every process enters and leaves it."""
     if not trainer.use_vllm:
         yield policy_of(trainer)
