@@ -70,7 +70,7 @@ def checked(options: argparse.Namespace) -> list[str]:
         "## Checked on this machine",
         "",
         "Forward and backward pass of the bundled policy, all positions scored, float32, processor time of one thread,",
-        f"medians of {options.repetitions}. Predicted: operations / (speed of one matrix product of side 1,024, measured beside",
+        f"medians of {options.repetitions}. Predicted: operations / (speed of a matrix product of side 1,024 beside",
         f"it, x {options.here:.0%}, assumed). Ratio: measured / predicted. Relative: to the first row.",
         "Memory: activations and working space, from resident memory above that before the first row.",
         "",
