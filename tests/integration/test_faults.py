@@ -31,8 +31,8 @@ def test_a_run_around_which_everything_fails_ends_and_accounts_for_every_fault(t
     )
     ends = drive(plan)
     assert [end.status for end in ends] == [-9, 2, 2, 0]
-    assert f"`fission resume {plan.run}` then goes on from checkpoint-2" in ends[1].said
-    assert f"`fission resume {plan.run}` then goes on from checkpoint-6" in ends[2].said
+    assert ends[1].said.endswith("then goes on from checkpoint-2")
+    assert ends[2].said.endswith("then goes on from checkpoint-6")
     entries = {entry.kind: entry for entry in account(plan, ends)}
     assert [entry for entry in entries.values() if not entry.balanced] == []
     assert gaps(plan) == []

@@ -156,7 +156,7 @@ def saving(folder: Path) -> Generator[None]:
         fault = disk_fault(error, folder.parent)  # before room is made
         shutil.rmtree(folder, ignore_errors=True)
         if fault is not None:
-            raise UserError(f"{folder}: {fault}; mend that, and {how_to_go_on(folder.parent)}") from error
+            raise UserError(f"checkpoint {folder}: {fault}; mend that, and {how_to_go_on(folder.parent)}") from error
         raise
 
 

@@ -26,7 +26,7 @@ from fission_grpo.rollout.driver import EpisodeLimits, EpisodeStart, never_begun
 from fission_grpo.rollout.episode import Episode, play_message
 from fission_grpo.rollout.policy import Policy, Sampling
 from fission_grpo.tasks.task import Task
-from fission_grpo.training.generation import generate_messages, policy_of, sampling_of
+from fission_grpo.training.generation import generate_messages, rollout_policy, sampling_of
 from fission_grpo.training.rollouts import CONTEXT_COLUMN, Rollout, Trace
 from fission_grpo.types import (
     CorrectiveContext,
@@ -108,7 +108,8 @@ class EpisodeTasks:
         batch = trainer.batch
         if batch.contexts is not None and self._message_horizon:
             return generate_messages(prompts, trainer)
-        batch.trajectories = self._play(batch.rows, batch.contexts, policy_of(trainer), sampling_of(trainer))
+        with rollout_policy(trainer) as policy:
+            batch.trajectories = self._play(batch.rows, batch.contexts, policy, sampling_of(trainer))
         broken = sum(trajectory.verdict is None for trajectory in batch.trajectories)
         self._counts["infrastructure_failures"] += broken
         output = _episode_output(batch.trajectories, nothing=trainer.processing_class.eos_token_id)

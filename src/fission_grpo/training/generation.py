@@ -1,13 +1,15 @@
-"""Sampling inside a training step with our own `TransformersPolicy`, where no vLLM serves the policy.
+"""Sampling inside a training step: with our own `TransformersPolicy`, or with vLLM where it serves the policy.
 
-It computes a group's prompt once and drops finished rows, which `generate` does not: on a CPU that is most of the time.
+Ours computes a group's prompt once and drops finished rows, which `generate` does not: on a CPU that is most of the time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from fission_grpo.rollout.policy import Sampling
+from fission_grpo.rollout.policy import Policy, Sampling
 from fission_grpo.rollout.transformers_policy import TransformersPolicy
+from fission_grpo.training.vllm_policy import VLLMPolicy
 from fission_grpo.types import Completion
 
 
@@ -15,6 +17,18 @@ def policy_of(trainer: Any) -> TransformersPolicy:
     """The trainer's present policy. One object for a whole run: it remembers how many rows there is memory for."""
     trainer.policy.model = trainer.accelerator.unwrap_model(trainer.model)
     return trainer.policy
+
+
+@contextmanager
+def rollout_policy(trainer: Any) -> Generator[Policy]:
+    """What a `rollout_func` samples with, for as many rounds as this process needs. Every process enters and leaves it."""
+    if not trainer.use_vllm:
+        yield policy_of(trainer)
+        return
+    idle_prompt = [trainer.processing_class.eos_token_id]
+    policy = VLLMPolicy(trainer.vllm_generation, trainer.accelerator, trainer.chat.end_ids, idle_prompt)
+    yield policy
+    policy.finish()
 
 
 def sampling_of(trainer: Any) -> Sampling:
@@ -38,7 +52,8 @@ def sampling_of(trainer: Any) -> Sampling:
 def generate_messages(prompts: list[Any], trainer: Any) -> dict[str, Any]:
     """A `rollout_func` of TRL that samples one message a row."""
     prompt_ids, _, _ = trainer._tokenize_prompts(prompts)
-    return message_output(prompt_ids, policy_of(trainer).generate(prompt_ids, sampling_of(trainer)))
+    with rollout_policy(trainer) as policy:
+        return message_output(prompt_ids, policy.generate(prompt_ids, sampling_of(trainer)))
 
 
 def message_output(prompt_ids: Sequence[Sequence[int]], completions: Sequence[Completion]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from transformers.trainer_callback import PrinterCallback
+from trl.import_utils import is_vllm_available
 
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.chat.tool_template import shows_tools
@@ -158,12 +159,30 @@ def check_trainable(recipe: Recipe, run: Path) -> None:
     check_recipe(recipe.model_dump(exclude_none=True), trainer_fields=trainer_fields())
     resolve_model(recipe.model)
     _method_settings(recipe)
+    check_vllm(recipe)
     if not is_main_process():
         return  # endpoints answer the main process alone
     if recipe.user is not None:
         endpoint_user(recipe.user.base_url, recipe.user.model).check()
     if recipe.recovers:
         check_simulators(recipe.simulator, run)
+
+
+def check_vllm(recipe: Recipe) -> None:
+    """Says what TRL would say only once the model is loaded.
+
+    Raises:
+        UserError: vLLM is asked for and not installed, or a server could not be given the weights.
+    """
+    if not recipe.trainer.get("use_vllm"):
+        return
+    if not is_vllm_available():
+        raise UserError("trainer.use_vllm: true found, false is allowed: vLLM is not installed (`pip install 'trl[vllm]'`)")
+    if recipe.trainer.get("vllm_mode") == "server" and not torch.cuda.is_available():
+        raise UserError(
+            "trainer.vllm_mode: 'server' found, 'colocate' is allowed: weights travel to a server by NCCL, between GPUs, "
+            "and this machine has none"
+        )
 
 
 def tasks_of(source: TaskSource, split: Split, environment: str) -> list[Task]:

@@ -48,13 +48,18 @@ def check_signature(folder: Path, listed: bytes) -> None:
     Raises:
         UserError: it was not.
     """
-    path = folder / SIGNATURE
-    if not path.is_file() or not hmac.compare_digest(_signature(listed), path.read_bytes()):
+    if not is_signed(folder, listed):
         raise UserError(
             f"checkpoint {folder}: not signed with this user's key; it holds a pickle, and somebody else's can do anything "
             f"when it is read; if it is yours, copy {key_file()} from the machine that wrote it; if you trust who wrote it, "
             "`fission resume RUN --trust-checkpoint` signs it"
         )
+
+
+def is_signed(folder: Path, listed: bytes) -> bool:
+    """Whether `sign` was called for these bytes, with this user's key."""
+    path = folder / SIGNATURE
+    return path.is_file() and hmac.compare_digest(_signature(listed), path.read_bytes())
 
 
 def _signature(listed: bytes) -> bytes:

@@ -148,5 +148,5 @@ def test_a_jump_of_the_clock_changes_nothing(tmp_path: Path):
     for step in (8, 9, 10):
         os.utime(whole(tmp_path, step), (1e9 - step, 1e9 - step))
     assert checkpoint.newest_complete(tmp_path) == tmp_path / "checkpoint-10"
-    checkpoint.rotate(tmp_path / "checkpoint-2", 1)
+    checkpoint.rotate(tmp_path / "checkpoint-10", 1)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-10"]

@@ -246,5 +246,6 @@ def _trial(model: nn.Module, inner: PreTrainedModel) -> str | None:
     difference = float((log_probs - padded[:, -scored.shape[1] :]).abs().mean())
     if not difference <= _TOLERANCE.get(layers[-1][0].dtype, _TOLERANCE_OF_HALF):
         return f"packed rows change log-probabilities by {difference:.3g}"
-    packed.attention.try_backward()
+    with torch.enable_grad():  # the first to ask may score without gradients, as old log-probabilities are
+        packed.attention.try_backward()
     return None

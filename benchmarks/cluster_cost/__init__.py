@@ -1,0 +1,1 @@
+"""What an update costs on a cluster, from a model's shape alone."""
