@@ -15,6 +15,7 @@ from killing.points import Point
 from killing.processes import run_warm
 from killing.trials import Death, Trial, undergo
 
+EARLY_REPLY_LINE = replace(REPLY_LINE, entry=2)
 NEXT_SEAL = replace(BEFORE_SEAL, entry=1)
 WITHOUT_EVALUATION = replace(ENDPOINT, updates=4, settings=(*ENDPOINT.settings, "evaluation.tasks=0"))
 POOLING = Point("fission_grpo.fission.pool:CorrectivePool.add", entry=10)
@@ -36,7 +37,7 @@ def endpoint() -> Generator[Endpoint]:
             [Death(logged=2, kept=2), Death(3, 3), Death(4, 3), Death(4, 4)],
         ),
         (replace(EPISODE, updates=3), [POOLING], [Death(2, 2)]),
-        (WITHOUT_EVALUATION, [REPLY_LINE, NEXT_SEAL], [Death(2, 1), Death(2, 1)]),
+        (WITHOUT_EVALUATION, [EARLY_REPLY_LINE, NEXT_SEAL], [Death(1, 1), Death(2, 1)]),
     ],
     ids=["step", "episode", "endpoint"],
 )

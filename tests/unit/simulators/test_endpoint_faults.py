@@ -23,6 +23,7 @@ from faulty_endpoint import (
     send,
     without_end,
 )
+from fission_grpo.errors import UserError
 from fission_grpo.simulators.answer import answer_text
 from fission_grpo.simulators.cache import ReplyCache
 from fission_grpo.simulators.chain import FallbackChain
@@ -150,11 +151,16 @@ def test_nobody_there() -> None:
     assert (feedback.source, asked.counts) == ("rules", {"connection": 1, "requests": 1})
 
 
-@pytest.mark.parametrize("url", ["", "localhost:1", "ftp://127.0.0.1/v1", "http://[::1", "http://127.0.0.1:99999/v1", "ß"])
+@pytest.mark.parametrize("url", ["", "localhost:1", "ftp://127.0.0.1/v1", "http://127.0.0.1:99999/v1", "ß"])
 def test_a_url_that_is_none(url: str) -> None:
     asked = simulator(url)
     [feedback] = FallbackChain([asked, RulesSimulator()]).diagnose([failure()])
     assert (feedback.source, asked.counts) == ("rules", {"connection": 1, "requests": 1})
+
+
+def test_what_no_address_can_be_made_of_is_the_users_mistake() -> None:
+    with pytest.raises(UserError, match="base_url is no address"):
+        simulator("http://[::1")
 
 
 def test_one_lost_question_costs_only_its_failure() -> None:
