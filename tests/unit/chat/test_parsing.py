@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fission_grpo.chat import MAX_CHARACTERS, MAX_DEPTH, parse_message, render_calls
+from fission_grpo.chat.parsing import MAX_CALLS
 from fission_grpo.errors import FormatErrorKind as Kind
 from fission_grpo.types import ToolCall
 
@@ -164,7 +165,8 @@ def test_each_way_of_being_malformed_has_its_error(kind: Kind, text: str, at: st
 
 
 def test_every_kind_can_be_reached() -> None:
-    reached = {kind for kind, _, _ in MALFORMED} | {kind_of("a" * (MAX_CHARACTERS + 1))}
+    too_many = render_calls([ToolCall("ls", {})] * (MAX_CALLS + 1))
+    reached = {kind for kind, _, _ in MALFORMED} | {kind_of("a" * (MAX_CHARACTERS + 1)), kind_of(too_many)}
     assert reached == set(Kind)
 
 

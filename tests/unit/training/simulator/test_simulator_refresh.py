@@ -121,6 +121,7 @@ def test_a_better_version_is_swapped_in(make: Make, training: Training, simulato
         "old": [3, held_out],
         "new": [4, held_out],
         "used": True,
+        "questions": {},
     }
     assert json.loads(json.dumps(record)) == record
     assert (refresher.version, served(chain)) == (2, "version-2")
