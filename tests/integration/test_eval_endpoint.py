@@ -66,6 +66,9 @@ def test_a_real_endpoint_by_both_interfaces_and_back_from_the_dead(tmp_path: Pat
     assert all(count > 0 for turn in line["input_token_count"] for count in turn)
     assert (tmp_path / "text" / "report.html").is_file()
 
+    again = evaluate(url, tmp_path / "text", *text)
+    assert again.exit_code == 0, "nothing is left to ask: results are shown without the server"
+
     gone = evaluate(url, tmp_path / "text", *text, limit=2)
     assert "no connection" in str(gone.exception), gone.output
     assert results_in(tmp_path / "text") == finished

@@ -135,16 +135,16 @@ def bfcl(
 
 def _play(options: "Options", console: Console) -> None:
     from fission_grpo.evaluation.bfcl.options import check_options, plan
-    from fission_grpo.evaluation.bfcl.run import play_all, summarise_run
+    from fission_grpo.evaluation.bfcl.run import play_all, summarise_run, unfinished
     from fission_grpo.evaluation.out_folder import open_folder, save_failures
 
     check_options(options)
-    if options.base_url is not None:
+    with console.status("Loading the model"):
+        run = plan(options)
+    if options.base_url is not None and unfinished(run):
         from fission_grpo.endpoint_client import check_reachable
 
         check_reachable("--base-url", options.base_url)
-    with console.status("Loading the model"):
-        run = plan(options)
     open_folder(run.out, asdict(run.settings))
     console.print(f"Folder: {run.out}; format: {run.handler.name}", highlight=False, markup=False, soft_wrap=True)
     total = len(run.entries) * options.samples

@@ -168,17 +168,17 @@ def _run(benchmark: str, **given: Any) -> None:
 def _play(options: "Options", console: Console) -> None:
     from fission_grpo.evaluation.out_folder import open_folder, save_failures
     from fission_grpo.evaluation.tau.options import check_options, plan
-    from fission_grpo.evaluation.tau.run import play_all, summarise
+    from fission_grpo.evaluation.tau.run import play_all, summarise, unfinished
     from fission_grpo.reports.tau import notes_of, recovery_table, score_table, write_tau_report
 
     with console.status("Reading the benchmark"):
         check_options(options)
-    if options.base_url is not None:
+    with console.status("Loading the model"):
+        run = plan(options)
+    if options.base_url is not None and unfinished(run):
         from fission_grpo.endpoint_client import check_reachable
 
         check_reachable("--base-url", options.base_url)
-    with console.status("Loading the model"):
-        run = plan(options)
     open_folder(run.out, run.settings)
     console.print(f"Folder: {run.out}", highlight=False, markup=False, soft_wrap=True)
     with progress_bars(console) as progress:

@@ -64,11 +64,17 @@ class Run:
         return ResultFolder(self.out / f"sample-{sample}" / self.handler.official_name.replace("/", "_"))
 
 
+def unfinished(run: Run) -> int:
+    """How many samples of entries are still to be played."""
+    wanted = {entry.id for entry in run.entries}
+    return sum(len(wanted - run.folder(sample).finished()) for sample in range(run.settings.samples))
+
+
 def play_all(run: Run, on_progress: OnProgress) -> dict[str, str]:
     """Plays what is missing, sample by sample. Returns the infrastructure errors by sample and entry."""
     failures: dict[str, str] = {}
     wanted = {entry.id for entry in run.entries}
-    done = sum(len(wanted & run.folder(sample).finished()) for sample in range(run.settings.samples))
+    done = len(wanted) * run.settings.samples - unfinished(run)
     on_progress(done)
     for sample in range(run.settings.samples):
 

@@ -46,18 +46,24 @@ class Run:
     player: Player
 
 
+def unfinished(run: Run) -> list[Trial]:
+    """The trials that are still to be played."""
+    finished = {(record.task_id, record.sample) for record in finished_records(run.out)}
+    wanted = [Trial(task, number) for number in range(run.trials) for task in run.tasks]
+    return [trial for trial in wanted if (trial.task.id, trial.number) not in finished]
+
+
 def play_all(run: Run, on_progress: OnProgress) -> dict[str, str]:
     """Plays what is missing. Returns the infrastructure errors by trial.
 
     Raises:
         UserError: the endpoint refuses us.
     """
-    finished = {(record.task_id, record.sample) for record in finished_records(run.out)}
-    wanted = [Trial(task, number) for number in range(run.trials) for task in run.tasks]
-    missing = [trial for trial in wanted if (trial.task.id, trial.number) not in finished]
-    on_progress(len(wanted) - len(missing))
+    missing = unfinished(run)
+    done_before = len(run.tasks) * run.trials - len(missing)
+    on_progress(done_before)
     failures: dict[str, str] = {}
-    for done, played in enumerate(run.player(missing, len(finished)), start=len(wanted) - len(missing) + 1):
+    for done, played in enumerate(run.player(missing, len(finished_records(run.out))), start=done_before + 1):
         if played.trajectory.verdict is None:
             failures[f"trial-{played.trial.number}/{played.trial.task.id}"] = played.trajectory.fault
         else:
