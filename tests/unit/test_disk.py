@@ -1,24 +1,12 @@
 """What a failing disk is told as, and that it harms nothing that was whole."""
 
 import errno
-import resource
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from full_disk import no_file_beyond
 
 from fission_grpo.disk import append_line, disk_fault, write_whole
-
-
-@contextmanager
-def no_file_beyond(size: int) -> Generator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def caused(error: Exception, cause: Exception) -> Exception:

@@ -149,15 +149,7 @@ def test_a_port_that_is_taken_is_one_sentence(run: Path) -> None:
         LiveServer(LivePage(run), server.server_port)
 
 
-@pytest.fixture
-def hearing_ctrl_c() -> Generator[None]:
-    """What is started in the background is deaf to it, and so is what that starts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("hearing_ctrl_c")
+@pytest.mark.usefixtures("interruptible")
 def test_the_command_prints_its_address_and_ends_with_ctrl_c(run: Path) -> None:
     command = [sys.executable, "-m", "fission_grpo", "view", str(run), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

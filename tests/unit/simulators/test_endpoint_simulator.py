@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from time import monotonic
@@ -323,14 +323,6 @@ def test_inside_a_running_loop() -> None:
 
     with faulty_endpoint([HONEST]) as endpoint:
         assert asyncio.run(cell(endpoint))[0].source == "endpoint"
-
-
-@pytest.fixture
-def interruptible() -> Generator[None]:
-    """Ctrl-C as in a terminal: a process that a script started in the background ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("interruptible")

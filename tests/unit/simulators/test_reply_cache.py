@@ -1,15 +1,13 @@
 """The reply cache: whatever happens to its file, a run goes on, and no wrong reply comes out of it."""
 
 import json
-import resource
 import subprocess
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from full_disk import no_file_beyond
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -139,22 +137,11 @@ def test_two_processes_append_to_one_file(tmp_path: Path) -> None:
     assert all(cache.get(f"{name}-{index}") == name * 5000 for name in "ab" for index in range(300))
 
 
-@contextmanager
-def full_disk(size: int) -> Generator[None]:
-    """No file may grow beyond `size` bytes, which fails as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_a_full_disk_stops_nothing(tmp_path: Path) -> None:
     path = tmp_path / "replies"
     cache = ReplyCache(path)
     cache.put("k1", REPLIES["k1"])
-    with full_disk(path.stat().st_size + 40):
+    with no_file_beyond(path.stat().st_size + 40):
         cache.put("k2", REPLIES["k2"])
     cache.put("k3", REPLIES["k3"])
     assert (cache.get("k2"), cache.counts) == (REPLIES["k2"], {"unwritten": 1})
