@@ -26,8 +26,9 @@ quickstart: $(STAMP)
 	@$(BIN)/fission quickstart $(ARGS)
 
 # Spinning OpenMP threads slow every other process down by an order of magnitude on a small machine: one each, and passive.
+# Work is stolen: the slow tests come first and are many in a row, and one process must not be left alone with them.
 test: lint
-	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -n 2 $(ARGS)
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check
