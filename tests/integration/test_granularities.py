@@ -141,9 +141,9 @@ class Script:
         return [Completion(ids, (0.0,) * len(ids), StopReason.END) for _ in prompts]
 
 
-def episode_rollout(chat: ChatFormat, *texts: str) -> Rollout:
+def episode_rollout(chat: ChatFormat, *texts: str, task: Task = TASK) -> Rollout:
     (trajectory,) = play_episodes(
-        [TASK], lambda _: BFCLEnvironment(), Script(chat, *texts), chat, EpisodeLimits(), Sampling()
+        [task], lambda _: BFCLEnvironment(), Script(chat, *texts), chat, EpisodeLimits(), Sampling()
     )
     step = trajectory.steps[0]
     return Rollout(
@@ -204,6 +204,22 @@ def test_the_message_horizon_scores_the_next_message_alone(chat: ChatFormat):
     columns: dict[str, Any] = {"task": [0, 0], CONTEXT_COLUMN: [context, context], "trainer_state": STATE}
     ids = [said(chat, ENTER), said(chat, ToolCall("ls", {}))]
     assert tasks.outcome(ids, **columns) == [True, False]
+
+
+@pytest.mark.parametrize(("horizon", "recovered"), [("turn", [True, False]), ("episode", [False, False])])
+def test_the_turn_horizon_asks_for_the_turn_that_went_wrong_alone(
+    chat: ChatFormat, horizon: str, recovered: list[bool]
+) -> None:
+    later = Turn(({"role": "user", "content": "Now make the folder veka."},), ((ToolCall("mkdir", {"dir_name": "veka"}),),))
+    task = replace(TASK, turns=(*TASK.turns, later))
+    tasks = EpisodeTasks([task], BFCLEnvironment, chat, CompositeReward(), RolloutSection(), horizon)
+    wrong = render_calls([ToolCall("cd", {"folder": "tolo"})])
+    failed = tasks.failure(episode_rollout(chat, render_calls([MAKE]), wrong, "Done.", "Done.", task=task))
+    assert failed is not None
+    assert failed.turn == 0
+    context = context_of(chat, failed)
+    put_right, given_up = Script(chat, render_calls([ENTER]), "Done."), Script(chat, "Done.")
+    assert [tasks.recover([context], policy, Sampling())[0] for policy in (put_right, given_up)] == recovered
 
 
 def test_instances_of_generated_tasks_are_right_by_their_own_reference(chat: ChatFormat):

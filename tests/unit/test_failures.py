@@ -239,10 +239,15 @@ def trajectory(
     solved: bool = False,
     stop_reason: StopReason = StopReason.COMPLETED,
     verdict: bool = True,
+    turns: Sequence[int] = (),
+    right: Sequence[bool] = (),
 ) -> Trajectory:
+    """`turns` of the steps (default: all 0), and which turns are right (default: the one turn is as `solved` says)."""
     completion = Completion((1,), (0.0,), StopReason.END)
-    steps = tuple(Step(0, (0,), completion, "", (LS,) * len(step), None, tuple(step)) for step in results)
-    return Trajectory("t", "s", steps, (), stop_reason, Verdict(solved, (solved,)) if verdict else None)
+    of_steps = zip(turns or [0] * len(results), results, strict=True)
+    steps = tuple(Step(turn, (0,), completion, "", (LS,) * len(step), None, tuple(step)) for turn, step in of_steps)
+    judged = Verdict(solved, tuple(right) or (solved,))
+    return Trajectory("t", "s", steps, (), stop_reason, judged if verdict else None)
 
 
 def test_failure_point() -> None:
@@ -251,6 +256,22 @@ def test_failure_point() -> None:
     assert failure_point(trajectory([OK], [soft], [OK])) == 2
     assert failure_point(trajectory([OK], [OK], stop_reason=StopReason.STEP_LIMIT)) == 1
     assert failure_point(trajectory()) is None
+
+
+def test_an_error_that_was_put_right_is_no_failure_point() -> None:
+    steps = [NOT_FOUND], [OK], [OK], [NOT_FOUND], [OK]
+    assert failure_point(trajectory(*steps, turns=(0, 0, 1, 1, 1), right=(True, False))) == 3
+
+
+def test_a_turn_that_went_wrong_without_an_error_fails_at_its_end_whatever_errs_later() -> None:
+    assert failure_point(trajectory([OK], [OK], [NOT_FOUND], turns=(0, 0, 1), right=(False, False))) == 1
+
+
+def test_an_episode_broken_off_fails_in_the_turn_that_was_open() -> None:
+    steps = [NOT_FOUND], [OK], [NOT_FOUND]
+    cut = trajectory(*steps, turns=(0, 0, 1), right=(True,), stop_reason=StopReason.TOKEN_LIMIT)
+    assert failure_point(cut) == 2
+    assert failure_point(trajectory([NOT_FOUND], [OK], right=(True,), stop_reason=StopReason.TOKEN_LIMIT)) is None
 
 
 def test_a_solved_episode_has_a_failure_point_only_on_request() -> None:

@@ -101,6 +101,8 @@ def _evaluate(recipe: "Recipe", run: Path, console: Console) -> None:
 
     tasks = tasks_of(recipe.tasks.test, "test", recipe.environment)[: recipe.evaluation.tasks]
     for title, model, file in (("start", recipe.model, START_FILE), ("trained", str(run / "model"), EVALUATION_FILE)):
+        if file == START_FILE and (run / file).exists():  # the run was continued, and its start is what it was
+            continue
         with console.status(f"Playing {len(tasks)} test tasks with the {title} policy") as status:
             text = status.status
             evaluate_into(

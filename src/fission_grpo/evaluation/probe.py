@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from fission_grpo.environments.base import Environment
+from fission_grpo.environments.one_turn import OneTurn
 from fission_grpo.errors import InfrastructureError
 from fission_grpo.evaluation.evaluate import WAVE, EvaluationResult, Progress, wave_seed
 from fission_grpo.evaluation.metrics import Ratio, same_text
@@ -17,7 +18,7 @@ from fission_grpo.rollout.episode import Chat, EpisodeLimits, EpisodeStart
 from fission_grpo.rollout.policy import Policy, Sampling
 from fission_grpo.rollout.usage import usage_of
 from fission_grpo.tasks.task import Task
-from fission_grpo.types import Message, Snapshot, StopReason, Tool, ToolCall, ToolResult, Trajectory, Verdict
+from fission_grpo.types import StopReason, Trajectory
 
 PROBE_METRICS = ("probe_recovery", "probe_repeat")
 """`probe_recovery`: continuations whose turn ends right, of all. `probe_repeat`: those whose first message makes the failed
@@ -59,36 +60,6 @@ def continue_probe(
     return EvaluationResult(tuple(records), settings, time.perf_counter() - started)
 
 
-class _OneTurn:
-    """An environment that ends with the user turn it is in."""
-
-    def __init__(self, environment: Environment) -> None:
-        self._environment = environment
-
-    @property
-    def tools(self) -> Sequence[Tool]:
-        return self._environment.tools
-
-    def reset(self, task: Task) -> list[Message]:
-        return self._environment.reset(task)
-
-    def call(self, call: ToolCall) -> ToolResult:
-        return self._environment.call(call)
-
-    def next_user_turn(self) -> None:
-        """The turn is judged; the next one is not played."""
-        self._environment.next_user_turn()
-
-    def snapshot(self) -> Snapshot:
-        return self._environment.snapshot()
-
-    def restore(self, snapshot: Snapshot) -> None:
-        self._environment.restore(snapshot)
-
-    def verdict(self) -> Verdict:
-        return self._environment.verdict()
-
-
 def _play(
     wave: Sequence[tuple[ErrorContext, int]],
     make_environment: Callable[[Task], Environment],
@@ -113,7 +84,7 @@ def _start(context: ErrorContext, make_environment: Callable[[Task], Environment
         prompt_ids = chat.render(context.messages, environment.tools)
     except InfrastructureError:
         return None
-    return EpisodeStart(context.task, _OneTurn(environment), context.messages, tuple(prompt_ids), context.turn)
+    return EpisodeStart(context.task, OneTurn(environment), context.messages, tuple(prompt_ids), context.turn)
 
 
 def _masked(context: ErrorContext) -> Trajectory:

@@ -118,8 +118,9 @@ class FissionSection(Section):
     """Bound on the corrective context, in tokens; one that cannot be shortened to it is dropped and counted."""
     refission: bool = False
     """A failed recovery may become a failure of its own (deeper chains). The paper does not."""
-    recovery_horizon: Literal["episode", "message"] = "episode"
-    """Granularity `episode`: score a recovery by the final verdict, or by its next message alone."""
+    recovery_horizon: Literal["episode", "turn", "message"] = "episode"
+    """Granularity `episode`: play a recovery to the end and score it by the final verdict; to the end of the user turn, by
+    whether that turn is right; or score its next message alone."""
     signal_filter: Literal["none", "outcome"] = "none"
     """`outcome` zeroes the advantages of groups whose binary outcomes all agree. Holds for every method."""
 

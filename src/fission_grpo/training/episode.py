@@ -1,9 +1,9 @@
 """Episode granularity: the policy plays whole tasks live, and recoveries continue from a fork at the failure point.
 
 `EpisodeTasks` is to the trainer what a user's dataset and functions are: rows, a rollout function, a reward, an outcome, a
-failure function (docs/method.md, section 6). The failure point is the first step whose call errs, or the last step of an
-episode that ends unsolved. Recoveries are scored by the final verdict, or, with `recovery_horizon: message` and where the
-reference continuation is known, by their next message alone.
+failure function (docs/method.md, section 6). The failure point lies in the first turn that went wrong. Recoveries are
+scored by the final verdict; with `recovery_horizon: turn` by whether they bring that turn to a right end; with `message`,
+where the reference continuation is known, by their next message alone.
 """
 
 from collections import Counter
@@ -14,8 +14,9 @@ from datasets import Dataset
 
 from fission_grpo.chat.parsing import parse_message
 from fission_grpo.chat.template import ChatFormat
-from fission_grpo.environments.base import ComparableEnvironment
+from fission_grpo.environments.base import ComparableEnvironment, ConversationalEnvironment
 from fission_grpo.environments.guard import guarded
+from fission_grpo.environments.one_turn import OneTurn
 from fission_grpo.environments.replay import replay_reference
 from fission_grpo.errors import InfrastructureError
 from fission_grpo.failures import classify_step, failure_point
@@ -50,7 +51,7 @@ class EpisodeTasks:
         chat: the policy's chat format.
         reward: scores single messages under the horizon `message`.
         settings: sampling and limits of the episodes.
-        horizon: `episode` or `message`.
+        horizon: `episode`, `turn` or `message`.
         replay: recoveries answer again what the failed message answered (`RecoveryContext.PROMPT`).
         episode_type: how episodes of exploration are played.
     """
@@ -72,6 +73,7 @@ class EpisodeTasks:
         self._chat = chat
         self._reward = reward
         self._settings = settings
+        self._turn_horizon = horizon == "turn"
         self._message_horizon = horizon == "message"
         self._replay = replay
         self._episode_type = episode_type
@@ -117,11 +119,11 @@ class EpisodeTasks:
         return output
 
     def reward(self, completion_ids: list[list[int]], trainer_state: Any, **columns: Any) -> list[float | None]:
-        """1 for a solved episode; R of the next message under the horizon `message`; None where the environment failed."""
+        """1 for a good end; R of the next message under the horizon `message`; None where the environment failed."""
         return [score for score, _ in self._score_rows(completion_ids, columns, trainer_state.global_step)]
 
     def outcome(self, completion_ids: list[list[int]], trainer_state: Any, **columns: Any) -> list[bool]:
-        """The verdict, or under the horizon `message` whether the message is right."""
+        """The verdict: of a recovery, on its turn under the horizon `turn`, on its message under `message`."""
         return [outcome for _, outcome in self._score_rows(completion_ids, columns, trainer_state.global_step)]
 
     def failure(self, rollout: Rollout) -> Failure | None:
@@ -191,13 +193,14 @@ class EpisodeTasks:
         ]
 
     def recover(self, contexts: Sequence[CorrectiveContext], policy: Policy, sampling: Sampling) -> list[bool]:
-        """Whether one episode that goes on from each context is solved, or under the horizon `message` its message right."""
+        """Whether one recovery of each context comes to a good end, as the horizon has it."""
         if self._message_horizon:
             completions = policy.generate([context.prompt_ids for context in contexts], sampling)
             pairs = zip(contexts, completions, strict=True)
             return [self._score_message(context, completion.ids, 0)[1] for context, completion in pairs]
         rows = [dict(context.failure.row) for context in contexts]
-        return [trajectory.solved for trajectory in self._play(rows, contexts, policy, sampling)]
+        played = self._play(rows, contexts, policy, sampling)
+        return [self._ends_well(trajectory, context) for trajectory, context in zip(played, contexts, strict=True)]
 
     def trace(self, rollout: Rollout) -> Trace:
         """What an episode called, beside the reference."""
@@ -241,7 +244,10 @@ class EpisodeTasks:
                 environment.restore(context.failure.snapshot)
         except InfrastructureError as error:
             return never_begun(task, str(error))
-        return EpisodeStart(task, environment, context.messages, context.prompt_ids, context.failure.turn)
+        # A conversation is one turn as a whole.
+        one_turn = self._turn_horizon and not isinstance(environment, ConversationalEnvironment)
+        place = OneTurn(environment) if one_turn else environment
+        return EpisodeStart(task, place, context.messages, context.prompt_ids, context.failure.turn)
 
     def _score_rows(
         self, completion_ids: Sequence[Sequence[int]], columns: dict[str, Any], update: int
@@ -251,10 +257,17 @@ class EpisodeTasks:
             pairs = zip(contexts, completion_ids, strict=True)
             return [self._score_message(context, ids, update) for context, ids in pairs if context is not None]
         trajectories: list[Trajectory] = columns["trajectory"]
+        outcomes = [self._ends_well(trajectory, context) for trajectory, context in zip(trajectories, contexts, strict=True)]
         return [
-            (None, False) if trajectory.verdict is None else (float(trajectory.solved), trajectory.solved)
-            for trajectory in trajectories
+            (None if trajectory.verdict is None else float(outcome), outcome)
+            for trajectory, outcome in zip(trajectories, outcomes, strict=True)
         ]
+
+    def _ends_well(self, trajectory: Trajectory, context: CorrectiveContext | None) -> bool:
+        """The final verdict; of a recovery under the horizon `turn`, the verdict on the turn it was to put right."""
+        if context is None or not self._turn_horizon or trajectory.verdict is None:
+            return trajectory.solved
+        return trajectory.verdict.turns[context.failure.turn : context.failure.turn + 1] == (True,)
 
     def _score_message(self, context: CorrectiveContext, ids: Sequence[int], update: int) -> tuple[float, bool]:
         parsed = parse_message(self._chat.decode(ids))
