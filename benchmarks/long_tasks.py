@@ -84,6 +84,8 @@ def _joined(parts: Sequence[Task]) -> Task:
 
 def make_policy(folder: Path) -> None:
     """The bundled policy after demonstrations of long tasks."""
+    from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+
     from fission_grpo.bundled.demonstrations import demonstrations
     from fission_grpo.bundled.examples import encode
     from fission_grpo.bundled.supervised import Training, train
@@ -91,6 +93,8 @@ def make_policy(folder: Path) -> None:
     from fission_grpo.rollout.loading import load_policy_model
 
     model, tokenizer = load_policy_model("bundled")
+    assert isinstance(model, Qwen3ForCausalLM)
+    assert isinstance(tokenizer, PreTrainedTokenizerFast)
     shown = demonstrations(long_tasks("policy"), BFCLEnvironment())
     examples = [encode(demonstration, tokenizer) for demonstration in shown]
     train(model, tokenizer, examples, Training(updates=UPDATES), _tell)
