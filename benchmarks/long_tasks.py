@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fission_grpo.rollout.cpu import configure_cpu
 from fission_grpo.tasks.task import Task, save_tasks
+from learning_tasks import make_probe
 
 PARTS = 3
 SEEDS = {"policy": 26_011_563, "train": 303, "test": 404, "probe": 405}
@@ -31,7 +32,7 @@ def main() -> None:
     make_policy(out / "policy")
     save_tasks(long_tasks("train"), out / "train.jsonl")
     save_tasks(long_tasks("test"), out / "test.jsonl")
-    make_probe(out)
+    make_probe(out / "probe.jsonl", str(out / "policy"), long_tasks("probe"), PROBE_CONTEXTS, context_tokens=1024)
 
 
 def long_tasks(purpose: str) -> list[Task]:
@@ -100,31 +101,6 @@ def make_policy(folder: Path) -> None:
     train(model, tokenizer, examples, Training(updates=UPDATES), _tell)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-def make_probe(out: Path) -> None:
-    """Half the start policy's own failures, half injected ones, on scenarios neither trained on nor tested."""
-    from fission_grpo.environments.bfcl import BFCLEnvironment
-    from fission_grpo.evaluation.evaluate import evaluate
-    from fission_grpo.evaluation.probe_set import (
-        contexts_of_careless_calls,
-        contexts_of_failures,
-        save_probe,
-        select_contexts,
-    )
-    from fission_grpo.rollout.episode import EpisodeLimits
-    from fission_grpo.rollout.transformers_policy import load_policy
-
-    tasks = long_tasks("probe")
-    limits = EpisodeLimits(steps_per_turn=8, context_tokens=1024)
-    played = evaluate(
-        *load_policy(str(out / "policy")), tasks, lambda _: BFCLEnvironment(), samples=1, limits=limits, max_new_tokens=64,
-        keep_trajectories=True,
-    )  # fmt: skip
-    half = PROBE_CONTEXTS // 2
-    own = select_contexts(contexts_of_failures(played.trajectories, tasks), half)
-    injected = select_contexts(contexts_of_careless_calls(tasks, lambda _: BFCLEnvironment()), half)
-    save_probe([*own, *injected], out / "probe.jsonl")
 
 
 def _tell(update: int, loss: float, tokens: int) -> None:

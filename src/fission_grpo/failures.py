@@ -18,7 +18,7 @@ Rules 6 to 9 need reference calls: `reference=None` means unknown, `()` means th
 """
 
 import re
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 
 from fission_grpo.chat.schema import ViolationKind, canonical, check_call, normalise_arguments
@@ -156,29 +156,22 @@ def classify_step(
     return diagnosis
 
 
-def failure_point(trajectory: Trajectory, *, include_solved: bool = False) -> int | None:
-    """The step from which an episode is fissioned: in the first turn that went wrong, the first step whose call errs, else
-    the last one.
+def failure_point(trajectory: Trajectory) -> int | None:
+    """The step from which an unsolved episode is fissioned: in its first wrong turn the first that errs, else the last.
 
     What erred before and was put right is no failure, and once a turn is wrong nothing later can save the episode.
-    Only what the environment answered counts as an error here. An episode that errs but is solved in the end has a failure
-    point only with `include_solved`. Where the infrastructure failed there is none: such an episode says nothing.
+    Only what the environment answered counts as an error here. Where the infrastructure failed there is none: such an
+    episode says nothing.
     """
     verdict = trajectory.verdict
-    if trajectory.stop_reason is StopReason.INFRASTRUCTURE or verdict is None or not trajectory.steps:
+    if trajectory.stop_reason is StopReason.INFRASTRUCTURE or verdict is None or verdict.solved:
         return None
-    if trajectory.solved:
-        return _first_error(trajectory, range(len(trajectory.steps))) if include_solved else None
     wrong = verdict.turns.index(False) if False in verdict.turns else len(verdict.turns)
     places = [place for place, step in enumerate(trajectory.steps) if step.turn == wrong]
     if not places:  # it was broken off before anything was said in that turn
         return None
-    error = _first_error(trajectory, places)
-    return places[-1] if error is None else error
-
-
-def _first_error(trajectory: Trajectory, places: Iterable[int]) -> int | None:
-    return next((place for place in places if any(result.is_error for result in trajectory.steps[place].results)), None)
+    erring = (place for place in places if any(result.is_error for result in trajectory.steps[place].results))
+    return next(erring, places[-1])
 
 
 def error_kind_of(text: str) -> RuntimeErrorKind:

@@ -274,11 +274,8 @@ def test_an_episode_broken_off_fails_in_the_turn_that_was_open() -> None:
     assert failure_point(trajectory([NOT_FOUND], [OK], right=(True,), stop_reason=StopReason.TOKEN_LIMIT)) is None
 
 
-def test_a_solved_episode_has_a_failure_point_only_on_request() -> None:
-    erring = trajectory([OK], [NOT_FOUND], [OK], solved=True)
-    assert failure_point(erring) is None
-    assert failure_point(erring, include_solved=True) == 1
-    assert failure_point(trajectory([OK], solved=True), include_solved=True) is None
+def test_a_solved_episode_has_no_failure_point() -> None:
+    assert failure_point(trajectory([OK], [NOT_FOUND], [OK], solved=True)) is None
 
 
 def test_infrastructure_failures_are_masked() -> None:

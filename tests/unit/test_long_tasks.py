@@ -19,9 +19,7 @@ def test_a_chain_is_as_proven_as_its_parts() -> None:
     assert any(careless.turn > 0 for task in chains for careless in task.careless)
     for task in chains:
         assert len(set(task.classes)) == long_tasks.PARTS
-        prove(
-            task, environment
-        )  # the reference solves it, every call is needed, every careless call errs and can be put right
+        prove(task, environment)
 
 
 def test_chains_are_reproducible() -> None:

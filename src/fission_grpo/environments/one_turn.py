@@ -8,7 +8,7 @@ from fission_grpo.types import Message, Snapshot, Tool, ToolCall, ToolResult, Ve
 
 
 class OneTurn:
-    """Wraps an environment that is judged turn by turn. Its verdict holds the turns so far, the open one as the last."""
+    """Wraps an environment that is judged turn by turn. Once it is over, that turn is the last of its verdict."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
