@@ -48,6 +48,16 @@ class BufferedLayer(DynamicLayer):
         super().reorder_cache(cast(torch.LongTensor, beam_idx))
         self._buffers = None
 
+    def join(self, rows: Tensor, start: int, other: "BufferedLayer") -> None:
+        """Keeps the rows at `rows`, from column `start` on, and appends those of another layer, right-aligned."""
+        key_buffer, value_buffer = (
+            right_aligned(mine[:, :, start:].index_select(0, rows), more, dim=2, room=_MIN_ROOM)
+            for mine, more in zip(self.contents, other.contents, strict=True)
+        )
+        end = key_buffer.shape[-2] - _MIN_ROOM
+        self._buffers = key_buffer, value_buffer
+        self.keys, self.values = key_buffer[..., :end, :], value_buffer[..., :end, :]
+
     @property
     def contents(self) -> tuple[Tensor, Tensor]:
         """Keys and values so far, (B, H, C, D) each. Only of a layer that holds some."""
@@ -75,6 +85,26 @@ def new_cache(config: PreTrainedConfig) -> DynamicCache:
 def is_buffered(cache: DynamicCache) -> bool:
     """Whether single rows can be taken out of the cache and put into another one."""
     return bool(cache.layers) and all(isinstance(layer, BufferedLayer) for layer in cache.layers)
+
+
+def join_rows(cache: DynamicCache, rows: Tensor, start: int, other: DynamicCache) -> None:
+    """`BufferedLayer.join` of every layer of two buffered caches."""
+    for layer, more in zip(cache.layers, other.layers, strict=True):
+        cast(BufferedLayer, layer).join(rows, start, cast(BufferedLayer, more))
+
+
+def right_aligned(first: Tensor, second: Tensor, dim: int, room: int = 0) -> Tensor:
+    """Both batches in one, with zeros in front of the shorter along `dim`, and with `room` left free behind both."""
+    width = max(first.shape[dim], second.shape[dim])
+    shape = list(first.shape)
+    shape[0], shape[dim] = len(first) + len(second), width + room
+    both = first.new_empty(shape)
+    for part, rows in ((first, both[: len(first)]), (second, both[len(first) :])):
+        length = part.shape[dim]
+        # Zero, not empty: a masked key has weight 0, and 0 times a stray NaN would still be NaN.
+        rows.narrow(dim, 0, width - length).zero_()
+        rows.narrow(dim, width - length, length).copy_(part)
+    return both
 
 
 @dataclass(frozen=True)

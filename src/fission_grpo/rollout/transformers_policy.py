@@ -2,13 +2,13 @@
 # torch and transformers ship no complete types.
 """A policy on a transformers model, with a decoding loop of its own.
 
-Equal prompts (siblings of a group) are prefilled once, finished rows leave the batch, and inside `reusing_prefixes` the
-keys and values of a dialogue are kept from one assistant message to the next, so that an episode is read once. Rows that
-memory does not suffice for are decoded again in halves.
+Equal prompts (siblings of a group) are prefilled once, waiting rows take the places of finished ones (continuous batching),
+and inside `reusing_prefixes` the keys and values of a dialogue are kept from one assistant message to the next, so that an
+episode is read once. Rows that memory does not suffice for are decoded again in halves.
 """
 
 import logging
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +20,16 @@ from transformers import DynamicCache, PreTrainedModel
 
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.errors import UserError
-from fission_grpo.rollout.cache import Prefix, PrefixStore, is_buffered, load_prefixes, new_cache, take_prefix
+from fission_grpo.rollout.cache import (
+    Prefix,
+    PrefixStore,
+    is_buffered,
+    join_rows,
+    load_prefixes,
+    new_cache,
+    right_aligned,
+    take_prefix,
+)
 from fission_grpo.rollout.loading import load_policy_model
 from fission_grpo.rollout.memory_errors import give_memory_back, is_out_of_memory
 from fission_grpo.rollout.policy import Sampling
@@ -29,7 +38,8 @@ from fission_grpo.types import Completion, StopReason
 
 _LOGGER = logging.getLogger(__name__)
 _SHRINK_AT = 0.75
-"""Finished rows leave the batch once no more than this share of it is active: each time costs a copy of the cache."""
+"""Finished rows leave the batch, and waiting ones join, once no more than this share of it is active: it costs a copy of the
+cache."""
 
 
 @dataclass
@@ -55,6 +65,20 @@ class _Batch:
     cache: DynamicCache
     mask_BC: Tensor
     logits_BV: Tensor
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What holds for all rows of a `generate` call.
+
+    Row n draws its token t with `uniforms_NT[n, t]`. `prefixes` are what was kept of the calls before; `store` takes what is
+    kept for the next, unless that is not asked for.
+    """
+
+    sampling: Sampling
+    uniforms_NT: Tensor
+    prefixes: dict[tuple[int, ...], Prefix | None]
+    store: PrefixStore | None
 
 
 class TransformersPolicy:
@@ -115,22 +139,16 @@ class TransformersPolicy:
             UserError: there is not even memory for one row.
         """
         rows = [_Row(index, tuple(prompt), self._limit(prompt, sampling), [], []) for index, prompt in enumerate(prompts)]
-        uniforms_NT = self._draw(len(rows), sampling)
         siblings: dict[tuple[int, ...], list[_Row]] = defaultdict(list)
         for row in rows:
             siblings[row.prompt].append(row)
         prefixes = {prompt: self._stored.find(prompt) if self._stored else None for prompt in siblings}
         store = PrefixStore(self._prefix_bytes) if self._stored else None
+        call = _Call(sampling, self._draw(len(rows), sampling), prefixes, store)
         was_training = self.model.training
         self.model.eval()
         try:
-            waiting, at_once = self._ordered(siblings, prefixes), self.batch_size
-            while waiting:
-                together = waiting[:at_once]
-                if self._fits(together, prefixes, uniforms_NT, sampling, store):
-                    waiting = waiting[len(together) :]
-                else:
-                    at_once = self._halve(together, sampling)
+            self._finish(self._ordered(siblings, prefixes), call)
         finally:
             self.model.train(was_training)
         if store is not None:
@@ -162,38 +180,42 @@ class TransformersPolicy:
 
         return [row for prompt in sorted(siblings, key=cost) for row in siblings[prompt]]
 
-    def _fits(
-        self,
-        rows: list[_Row],
-        prefixes: dict[tuple[int, ...], Prefix | None],
-        uniforms_NT: Tensor,
-        sampling: Sampling,
-        store: PrefixStore | None,
-    ) -> bool:
-        """Decodes rows together; False where memory did not suffice, which leaves them as they were."""
+    def _finish(self, rows: list[_Row], call: _Call) -> None:
+        """Decodes all rows, fewer of them together as often as memory does not suffice."""
+        waiting, at_once = deque(rows), self.batch_size
+        while not self._fits(waiting, at_once, call):
+            rows = [row for row in rows if row.stop_reason is None]
+            under_way = rows[: len(rows) - len(waiting)]
+            at_once = self._halve(under_way, at_once, call.sampling, full=bool(waiting) or len(under_way) == at_once)
+            for row in under_way:
+                row.ids, row.logprobs = [], []
+            waiting = deque(rows)
+
+    def _fits(self, waiting: deque[_Row], at_once: int, call: _Call) -> bool:
+        """Decodes all that waits; False where memory did not suffice, which leaves rows under way without an end."""
         try:
-            self._decode(self._prefill(rows, prefixes), uniforms_NT, sampling, store)
+            while waiting:
+                self._decode(waiting, at_once, call)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            for row in rows:
-                row.ids, row.logprobs, row.stop_reason = [], [], None
             return False
         return True
 
-    def _halve(self, rows: list[_Row], sampling: Sampling) -> int:
+    def _halve(self, under_way: Sequence[_Row], at_once: int, sampling: Sampling, *, full: bool) -> int:
         """How many rows to decode together instead: from now on, unless these were a last few, which are the longest."""
-        if len(rows) == 1:
+        if at_once == 1:
             raise UserError(
-                f"out of memory while a single row was decoded, a prompt of {len(rows[0].prompt)} tokens with up to "
+                f"out of memory while a single row was decoded, a prompt of {len(under_way[0].prompt)} tokens with up to "
                 f"{sampling.max_new_tokens} new ones: lower max_context_tokens or max_new_tokens, or take a smaller model"
             )
         give_memory_back()
-        fewer = len(rows) // 2
-        if len(rows) == self.batch_size:
+        together = at_once if full else len(under_way)
+        fewer = max(1, together // 2)
+        if together == self.batch_size:
             self.batch_size = fewer
         self.halvings += 1
-        _LOGGER.warning("Out of memory with %d rows decoded together: now %d", len(rows), fewer)
+        _LOGGER.warning("Out of memory with %d rows decoded together: now %d", together, fewer)
         return fewer
 
     def _prefill(self, rows: list[_Row], prefixes: dict[tuple[int, ...], Prefix | None]) -> _Batch:
@@ -217,28 +239,39 @@ class TransformersPolicy:
         batch = _Batch(rows, cache, mask_UC, logits_UV)
         return batch if len(prompts) == len(rows) else self._select(batch, rows, [place[row.prompt] for row in rows])
 
-    def _decode(self, batch: _Batch, uniforms_NT: Tensor, sampling: Sampling, store: PrefixStore | None) -> None:
-        """Samples until every row has ended."""
-        for t in range(sampling.max_new_tokens):
-            uniforms_B = uniforms_NT[[row.index for row in batch.rows], t]
-            ids_B, logprobs_B = sample_tokens(batch.logits_BV, uniforms_B, sampling)
-            for place, (token, logprob) in enumerate(zip(ids_B.tolist(), logprobs_B.tolist(), strict=True)):
-                row = batch.rows[place]
-                if row.stop_reason is not None:
-                    continue
-                row.ids.append(token)
-                row.logprobs.append(logprob)
-                if token in self.end_ids or t + 1 == row.limit:
-                    row.stop_reason = StopReason.END if token in self.end_ids else StopReason.LENGTH
-                    self._keep(batch, place, store)
+    def _decode(self, waiting: deque[_Row], at_once: int, call: _Call) -> None:
+        """Samples until every row of a batch has ended, which waiting rows join as long as its cache can take them."""
+        batch = self._prefill(_taken(waiting, at_once), call.prefixes)
+        while True:
+            ids_B = self._sample(batch, call)
             active = [place for place, row in enumerate(batch.rows) if row.stop_reason is None]
             if not active:
                 return
-            if len(active) <= _SHRINK_AT * len(batch.rows):
+            joining = is_buffered(batch.cache) and len(active) <= _SHRINK_AT * at_once and bool(waiting)
+            if not joining and len(active) <= _SHRINK_AT * len(batch.rows):
                 ids_B = ids_B[active]
                 batch = self._select(batch, [batch.rows[place] for place in active], active)
             batch.mask_BC = torch.nn.functional.pad(batch.mask_BC, (0, 1), value=1)
             batch.logits_BV = self._forward(ids_B[:, None], batch.mask_BC, batch.cache)
+            if joining:
+                newcomers = self._prefill(_taken(waiting, at_once - len(active)), call.prefixes)
+                batch = self._join(batch, active, newcomers)
+
+    def _sample(self, batch: _Batch, call: _Call) -> Tensor:
+        """The next token of every row (B,); those of rows that have ended mean nothing."""
+        drawn = [min(len(row.ids), call.sampling.max_new_tokens - 1) for row in batch.rows]
+        uniforms_B = call.uniforms_NT[[row.index for row in batch.rows], drawn]
+        ids_B, logprobs_B = sample_tokens(batch.logits_BV, uniforms_B, call.sampling)
+        for place, (token, logprob) in enumerate(zip(ids_B.tolist(), logprobs_B.tolist(), strict=True)):
+            row = batch.rows[place]
+            if row.stop_reason is not None:
+                continue
+            row.ids.append(token)
+            row.logprobs.append(logprob)
+            if token in self.end_ids or len(row.ids) == row.limit:
+                row.stop_reason = StopReason.END if token in self.end_ids else StopReason.LENGTH
+                self._keep(batch, place, call.store)
+        return ids_B
 
     def _forward(self, ids_BT: Tensor, mask_BC: Tensor, cache: DynamicCache) -> Tensor:
         """Next-token logits (B, V) after T more tokens, which are the last T columns of the mask."""
@@ -259,12 +292,29 @@ class TransformersPolicy:
         batch.cache.reorder_cache(cast(torch.LongTensor, index))
         return _Batch(rows, batch.cache, batch.mask_BC[index], batch.logits_BV[index])
 
+    def _join(self, batch: _Batch, places: list[int], newcomers: _Batch) -> _Batch:
+        """The rows at `places` and the newcomers together, all ending in the last column."""
+        index = torch.tensor(places, device=self.model.device)
+        mask_BC = batch.mask_BC[index]
+        start = int(mask_BC.any(dim=0).int().argmax())  # columns before it held rows that have left
+        join_rows(batch.cache, index, start, newcomers.cache)
+        return _Batch(
+            [*(batch.rows[place] for place in places), *newcomers.rows],
+            batch.cache,
+            right_aligned(mask_BC[:, start:], newcomers.mask_BC, dim=1),
+            torch.cat([batch.logits_BV[index], newcomers.logits_BV]),
+        )
+
     def _keep(self, batch: _Batch, place: int, store: PrefixStore | None) -> None:
         """Stores what the cache holds of a row that has just ended: everything but its last token."""
         if store is not None and is_buffered(batch.cache):
             row = batch.rows[place]
             columns_T = batch.mask_BC[place].nonzero()[:, 0]
             store.add(take_prefix(batch.cache, place, (*row.prompt, *row.ids[:-1]), columns_T))
+
+
+def _taken(waiting: deque[_Row], count: int) -> list[_Row]:
+    return [waiting.popleft() for _ in range(min(count, len(waiting)))]
 
 
 def load_policy(name: str) -> tuple[TransformersPolicy, ChatFormat]:

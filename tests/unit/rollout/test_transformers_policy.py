@@ -84,6 +84,24 @@ def test_batch_size_and_siblings_leave_samples_alone(model: PreTrainedModel, bat
     assert [completion.ids for completion in together] == [completion.ids for completion in alone]
 
 
+def test_waiting_rows_take_the_places_of_finished_ones(model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward, decoded = model.forward, list[int]()
+
+    def watched(**inputs: Any) -> Any:
+        if inputs["input_ids"].shape[1] == 1:
+            decoded.append(inputs["input_ids"].shape[0])
+        return forward(**inputs)
+
+    monkeypatch.setattr(model, "forward", watched)
+    prompts = [[*prompt, 5, 6] for prompt in random_prompts(60)]  # none of one token, whose reading looks like decoding
+    policy = TransformersPolicy(model, pad_id=0, end_ids=range(3, 10), batch_size=8)
+    completions = policy.generate(prompts, Sampling(max_new_tokens=40, seed=2))
+    lengths = [len(completion.ids) for completion in completions]
+    assert sum(lengths) < 60 * 10 and max(lengths) == 40  # most are short, and a batch would wait for its longest
+    assert len(decoded) < 0.7 * sum(max(lengths[start : start + 8]) for start in range(0, 60, 8))
+    assert set(decoded[: len(decoded) // 2]) == {8}
+
+
 def test_siblings_differ_and_seeds_repeat(model: PreTrainedModel) -> None:
     prompts = random_prompts(1) * 8
     policy = policy_on(model)
