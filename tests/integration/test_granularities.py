@@ -222,6 +222,24 @@ def test_the_turn_horizon_asks_for_the_turn_that_went_wrong_alone(
     assert [tasks.recover([context], policy, Sampling())[0] for policy in (put_right, given_up)] == recovered
 
 
+@pytest.mark.parametrize(("by_turn", "rewards"), [(False, [0.0, 0.0, 1.0]), (True, [0.0, 0.5, 1.0])])
+def test_an_episode_earns_its_verdict_or_the_share_of_its_right_turns(
+    chat: ChatFormat, by_turn: bool, rewards: list[float]
+) -> None:
+    veka = ToolCall("mkdir", {"dir_name": "veka"})
+    later = Turn(({"role": "user", "content": "Now make the folder veka."},), ((veka,),))
+    task = replace(TASK, turns=(*TASK.turns, later))
+    tasks = EpisodeTasks([task], BFCLEnvironment, chat, CompositeReward(), RolloutSection(), "episode", by_turn=by_turn)
+    right = (render_calls([MAKE]), render_calls([ENTER]), "Done.")
+    played = [
+        episode_rollout(chat, *messages, task=task).trajectory
+        for messages in (["Done.", "Done."], [*right, "Done."], [*right, render_calls([veka]), "Done."])
+    ]
+    columns: dict[str, Any] = {"task": [0] * 3, CONTEXT_COLUMN: [None] * 3, "trajectory": played, "trainer_state": STATE}
+    assert tasks.reward([[]] * 3, **columns) == rewards
+    assert tasks.outcome([[]] * 3, **columns) == [False, False, True]
+
+
 def test_instances_of_generated_tasks_are_right_by_their_own_reference(chat: ChatFormat):
     tasks = generate_tasks(40, 11, BFCLEnvironment(), mix=Mix.COMPACT, shares=SplitShares(1.0, 0.0, 0.0))
     steps = StepTasks(tasks, BFCLEnvironment, chat, CompositeReward(), context_tokens=2048)

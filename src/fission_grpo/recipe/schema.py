@@ -72,6 +72,9 @@ class RewardSection(Section):
     """Without it R_len is 1 for every message: the range of R stays, and no advantage is moved."""
     ordered: bool = False
     """The order of the calls in a message counts."""
+    episode: Literal["verdict", "turns"] = "verdict"
+    """Granularity `episode`: an episode earns 1 if every turn ended right, else 0; or the share of its turns that did.
+    Groups without a solved episode have signal only under `turns` and `fission.signal_filter: none`."""
 
     @model_validator(mode="after")
     def _band_is_an_interval(self) -> Self:

@@ -2,7 +2,7 @@
 
 `EpisodeTasks` is to the trainer what a user's dataset and functions are: rows, a rollout function, a reward, an outcome, a
 failure function (docs/method.md, section 6). The failure point lies in the first turn that went wrong. Recoveries are
-scored by the final verdict; with `recovery_horizon: turn` by whether they bring that turn to a right end; with `message`,
+scored as episodes are; with `recovery_horizon: turn` by whether they bring that turn to a right end; with `message`,
 where the reference continuation is known, by their next message alone.
 """
 
@@ -51,8 +51,9 @@ class EpisodeTasks:
         chat: the policy's chat format.
         reward: scores single messages under the horizon `message`.
         settings: sampling and limits of the episodes.
-        horizon: `episode`, `turn` or `message`.
+        horizon: of a recovery: `episode`, `turn` or `message`.
         replay: recoveries answer again what the failed message answered (`RecoveryContext.PROMPT`).
+        by_turn: an episode earns the share of its turns that ended right; otherwise 1 if all did, else 0.
         episode_type: how episodes of exploration are played.
     """
 
@@ -65,6 +66,7 @@ class EpisodeTasks:
         settings: RolloutSection,
         horizon: str,
         replay: bool = False,
+        by_turn: bool = False,
         episode_type: type[Episode] = Episode,
     ) -> None:
         self._tasks = list(tasks)
@@ -73,9 +75,9 @@ class EpisodeTasks:
         self._chat = chat
         self._reward = reward
         self._settings = settings
-        self._turn_horizon = horizon == "turn"
-        self._message_horizon = horizon == "message"
+        self._horizon = horizon
         self._replay = replay
+        self._by_turn = by_turn
         self._episode_type = episode_type
         self._openings: dict[int, tuple[list[Message], list[Tool]]] = {}
         self._milestones: dict[tuple[str, int], list[Snapshot]] = {}
@@ -108,7 +110,7 @@ class EpisodeTasks:
     def rollout(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
         """TRL's `rollout_func`: plays the rows that the trainer is generating for."""
         batch = trainer.batch
-        if batch.contexts is not None and self._message_horizon:
+        if batch.contexts is not None and self._horizon == "message":
             return generate_messages(prompts, trainer)
         with rollout_policy(trainer) as policy:
             batch.trajectories = self._play(batch.rows, batch.contexts, policy, sampling_of(trainer))
@@ -119,7 +121,7 @@ class EpisodeTasks:
         return output
 
     def reward(self, completion_ids: list[list[int]], trainer_state: Any, **columns: Any) -> list[float | None]:
-        """1 for a good end; R of the next message under the horizon `message`; None where the environment failed."""
+        """1 for a good end (or the share of right turns); R of a message alone; None where the environment failed."""
         return [score for score, _ in self._score_rows(completion_ids, columns, trainer_state.global_step)]
 
     def outcome(self, completion_ids: list[list[int]], trainer_state: Any, **columns: Any) -> list[bool]:
@@ -142,7 +144,7 @@ class EpisodeTasks:
         task, step = self._tasks[rollout.row["task"]], trajectory.steps[point]
         state, tools = self._state_around(step)
         reference = self._continuation(task, step.turn)
-        if reference is None and self._message_horizon:
+        if reference is None and self._horizon == "message":
             self._counts["without_reference"] += 1
             return None
         diagnosis = classify_step(step.calls, step.format_error, step.results, reference, tools)
@@ -164,7 +166,7 @@ class EpisodeTasks:
             format_error=step.format_error,
             call_index=diagnosis.call_index,
             reference=reference or (),
-            recovery_target=RecoveryTarget.REFERENCE if self._message_horizon else RecoveryTarget.VERDICT,
+            recovery_target=RecoveryTarget.REFERENCE if self._horizon == "message" else RecoveryTarget.VERDICT,
             snapshot=state,
             turn=step.turn,
             update=rollout.update,
@@ -194,7 +196,7 @@ class EpisodeTasks:
 
     def recover(self, contexts: Sequence[CorrectiveContext], policy: Policy, sampling: Sampling) -> list[bool]:
         """Whether one recovery of each context comes to a good end, as the horizon has it."""
-        if self._message_horizon:
+        if self._horizon == "message":
             completions = policy.generate([context.prompt_ids for context in contexts], sampling)
             pairs = zip(contexts, completions, strict=True)
             return [self._score_message(context, completion.ids, 0)[1] for context, completion in pairs]
@@ -245,7 +247,7 @@ class EpisodeTasks:
         except InfrastructureError as error:
             return never_begun(task, str(error))
         # A conversation is one turn as a whole.
-        one_turn = self._turn_horizon and not isinstance(environment, ConversationalEnvironment)
+        one_turn = self._horizon == "turn" and not isinstance(environment, ConversationalEnvironment)
         place = OneTurn(environment) if one_turn else environment
         return EpisodeStart(task, place, context.messages, context.prompt_ids, context.failure.turn)
 
@@ -253,19 +255,26 @@ class EpisodeTasks:
         self, completion_ids: Sequence[Sequence[int]], columns: dict[str, Any], update: int
     ) -> list[tuple[float | None, bool]]:
         contexts: list[CorrectiveContext | None] = columns[CONTEXT_COLUMN]
-        if contexts[0] is not None and self._message_horizon:
+        if contexts[0] is not None and self._horizon == "message":
             pairs = zip(contexts, completion_ids, strict=True)
             return [self._score_message(context, ids, update) for context, ids in pairs if context is not None]
         trajectories: list[Trajectory] = columns["trajectory"]
-        outcomes = [self._ends_well(trajectory, context) for trajectory, context in zip(trajectories, contexts, strict=True)]
-        return [
-            (None if trajectory.verdict is None else float(outcome), outcome)
-            for trajectory, outcome in zip(trajectories, outcomes, strict=True)
-        ]
+        tasks = [self._tasks[index] for index in columns["task"]]
+        return [self._score(*each) for each in zip(trajectories, tasks, contexts, strict=True)]
+
+    def _score(self, trajectory: Trajectory, task: Task, context: CorrectiveContext | None) -> tuple[float | None, bool]:
+        """Reward and outcome of an episode, or of a recovery that was played."""
+        outcome = self._ends_well(trajectory, context)
+        if trajectory.verdict is None:
+            return None, outcome
+        of_one_turn = context is not None and self._horizon == "turn"
+        if self._by_turn and not of_one_turn:
+            return sum(trajectory.verdict.turns) / len(task.turns), outcome
+        return float(outcome), outcome
 
     def _ends_well(self, trajectory: Trajectory, context: CorrectiveContext | None) -> bool:
         """The final verdict; of a recovery under the horizon `turn`, the verdict on the turn it was to put right."""
-        if context is None or not self._turn_horizon or trajectory.verdict is None:
+        if context is None or self._horizon != "turn" or trajectory.verdict is None:
             return trajectory.solved
         return trajectory.verdict.turns[context.failure.turn : context.failure.turn + 1] == (True,)
 

@@ -266,13 +266,22 @@ def build_trainer(
 
 def granularity_of(recipe: Recipe, tasks: Sequence[Task], chat: ChatFormat) -> StepTasks | EpisodeTasks:
     """The tasks as the recipe has them played and judged."""
-    reward = CompositeReward(RewardSettings(**recipe.reward.model_dump()))
+    reward = CompositeReward(RewardSettings(**recipe.reward.model_dump(exclude={"episode"})))
     environment = partial(_comparable_environment, recipe.environment, recipe.user)
     replay = recipe.fission.recovery_context == "prompt"
     if recipe.granularity == "step":
         return StepTasks(tasks, environment, chat, reward, recipe.rollout.max_context_tokens, replay)
-    horizon, episode_type = recipe.fission.recovery_horizon, CLASSES[recipe.method].episode_type
-    return EpisodeTasks(tasks, environment, chat, reward, recipe.rollout, horizon, replay, episode_type)
+    return EpisodeTasks(
+        tasks,
+        environment,
+        chat,
+        reward,
+        recipe.rollout,
+        recipe.fission.recovery_horizon,
+        replay,
+        by_turn=recipe.reward.episode == "turns",
+        episode_type=CLASSES[recipe.method].episode_type,
+    )
 
 
 def _monitor(recipe: Recipe, folder: RunFolder, chain: FallbackChain) -> AlignmentMonitor:
