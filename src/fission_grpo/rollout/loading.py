@@ -67,8 +67,8 @@ def resolve_model(name: str) -> str:
     if place in WHEELS:
         return str(wheel_folder(place))
     raise UserError(
-        f"model {name!r}: the hub cannot be reached, and its cache on this machine does not hold the model; "
-        "give a folder that does instead of the name"
+        f"model {name!r}: no folder of that name, and the hub cannot be reached, nor does its cache on this machine hold "
+        "the model; give a folder that does"
     )
 
 

@@ -94,7 +94,9 @@ def test_a_tokenizer_without_chat_template(folder: Path) -> None:
 
 def test_a_name_that_the_hub_does_not_give(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match=r"'nobody/nothing': the hub cannot be reached.*give a folder"):
+    with pytest.raises(
+        UserError, match=r"'nobody/nothing': no folder of that name, and the hub cannot be reached.*give a folder"
+    ):
         load_policy_model("nobody/nothing")
 
 

@@ -128,7 +128,7 @@ def test_what_needs_no_model_is_shown_without_a_hub(monkeypatch: pytest.MonkeyPa
     result = CliRunner().invoke(app, command, env={"COLUMNS": "160"})
     assert result.exit_code == 1
     assert "64 = 8 prompts x 8 rollouts" in result.output
-    assert "Problem: model 'Qwen/Qwen3-8B': the hub cannot be reached" in result.output
+    assert "Problem: model 'Qwen/Qwen3-8B': no folder of that name, and the hub cannot be reached" in result.output
     assert "give a folder" in result.output
 
 
