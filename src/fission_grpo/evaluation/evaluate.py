@@ -1,24 +1,26 @@
 """Plays tasks several times each and counts what happened."""
 
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fission_grpo.environments.base import Environment
 from fission_grpo.errors import InfrastructureError
 from fission_grpo.evaluation.error_analysis import count_failures, tools_by_turn
 from fission_grpo.evaluation.metrics import Ratio, count_metrics
 from fission_grpo.evaluation.records import EpisodeRecord, pool_failures, pool_metrics
-from fission_grpo.rollout.driver import play_episodes
+from fission_grpo.rollout.driver import stream_episodes
 from fission_grpo.rollout.episode import Chat, EpisodeLimits
 from fission_grpo.rollout.policy import Policy, Sampling
 from fission_grpo.rollout.usage import Usage, usage_of
 from fission_grpo.tasks.task import Task
 from fission_grpo.types import Tool, Trajectory
 
-WAVE = 256
-"""Episodes played at once: bounds the memory of environments and of kept prefixes."""
+AT_ONCE = 256
+"""Episodes under way at a time: bounds the memory of environments and of kept prefixes."""
+
+Item = TypeVar("Item")
 
 Progress = Callable[[int, int], None]
 """Called with the number of episodes finished and of all."""
@@ -81,22 +83,34 @@ def evaluate(
         max_new_tokens: limit of one message.
     """
     started = time.perf_counter()
-    records: list[EpisodeRecord] = []
-    kept: list[Trajectory] = []
+    episodes = [(task, sample) for task in tasks for sample in range(samples)]
+    records: dict[int, EpisodeRecord] = {}
+    kept: dict[int, Trajectory] = {}
     offered: dict[str, Sequence[Sequence[Tool]] | None] = {}
-    for index, wave in enumerate(_waves([(task, sample) for task in tasks for sample in range(samples)])):
-        sampling = Sampling(temperature, max_new_tokens=max_new_tokens, seed=wave_seed(seed, index))
-        wave_tasks = [task for task, _ in wave]
-        played = play_episodes(wave_tasks, make_environment, policy, chat, limits or EpisodeLimits(), sampling)
-        for (task, sample), trajectory in zip(wave, played, strict=True):
-            if task.id not in offered and trajectory.verdict is not None:
-                offered[task.id] = _tools(task, make_environment)
-            records.append(record_episode(trajectory, task, sample, offered.get(task.id)))
-        kept += played if keep_trajectories else []
+    for place, trajectory in stream_episodes(
+        [task for task, _ in episodes],
+        make_environment,
+        policy,
+        chat,
+        limits or EpisodeLimits(),
+        Sampling(temperature, max_new_tokens=max_new_tokens, seed=seed),
+        at_once=AT_ONCE,
+    ):
+        task, sample = episodes[place]
+        if task.id not in offered and trajectory.verdict is not None:
+            offered[task.id] = _tools(task, make_environment)
+        records[place] = record_episode(trajectory, task, sample, offered.get(task.id))
+        if keep_trajectories:
+            kept[place] = trajectory
         if progress is not None:
-            progress(len(records), len(tasks) * samples)
+            progress(len(records), len(episodes))
     settings = {"tasks": len(tasks), "samples": samples, "temperature": temperature, "seed": seed}
-    return EvaluationResult(tuple(records), settings, time.perf_counter() - started, tuple(kept))
+    return EvaluationResult(in_order(records), settings, time.perf_counter() - started, in_order(kept))
+
+
+def in_order(found: Mapping[int, Item]) -> tuple[Item, ...]:
+    """What came in any order, by its place."""
+    return tuple(found[place] for place in sorted(found))
 
 
 def record_episode(trajectory: Trajectory, task: Task, sample: int, tools: Sequence[Sequence[Tool]] | None) -> EpisodeRecord:
@@ -120,19 +134,9 @@ def record_episode(trajectory: Trajectory, task: Task, sample: int, tools: Seque
     )
 
 
-def wave_seed(seed: int, index: int) -> int:
-    """Waves draw independently of each other."""
-    return random.Random(f"{seed}/wave/{index}").getrandbits(63)
-
-
 def _tools(task: Task, make_environment: Callable[[Task], Environment]) -> Sequence[Sequence[Tool]] | None:
     """The tools by turn; None where the environment fails, which leaves the task's mistakes uncounted, not its metrics."""
     try:
         return tools_by_turn(make_environment(task), task)
     except InfrastructureError:
         return None
-
-
-def _waves(episodes: Sequence[tuple[Task, int]]) -> Iterator[Sequence[tuple[Task, int]]]:
-    for start in range(0, len(episodes), WAVE):
-        yield episodes[start : start + WAVE]

@@ -9,16 +9,16 @@ from collections.abc import Callable, Sequence
 from fission_grpo.environments.base import Environment
 from fission_grpo.environments.one_turn import OneTurn
 from fission_grpo.errors import InfrastructureError
-from fission_grpo.evaluation.evaluate import WAVE, EvaluationResult, Progress, wave_seed
+from fission_grpo.evaluation.evaluate import AT_ONCE, EvaluationResult, Progress, in_order
 from fission_grpo.evaluation.metrics import Ratio, same_text
 from fission_grpo.evaluation.probe_set import ErrorContext, restore_context
 from fission_grpo.evaluation.records import EpisodeRecord
-from fission_grpo.rollout.driver import play_episodes
+from fission_grpo.rollout.driver import never_begun, stream_episodes
 from fission_grpo.rollout.episode import Chat, EpisodeLimits, EpisodeStart
 from fission_grpo.rollout.policy import Policy, Sampling
 from fission_grpo.rollout.usage import usage_of
 from fission_grpo.tasks.task import Task
-from fission_grpo.types import StopReason, Trajectory
+from fission_grpo.types import Trajectory
 
 PROBE_METRICS = ("probe_recovery", "probe_repeat")
 """`probe_recovery`: continuations whose turn ends right, of all. `probe_repeat`: those whose first message makes the failed
@@ -47,49 +47,33 @@ def continue_probe(
         UserError: the environment does not answer as it did when the probe set was made.
     """
     started = time.perf_counter()
-    records: list[EpisodeRecord] = []
     probes = [(context, sample) for context in contexts for sample in range(samples)]
-    for index, first in enumerate(range(0, len(probes), WAVE)):
-        wave = probes[first : first + WAVE]
-        sampling = Sampling(temperature, max_new_tokens=max_new_tokens, seed=wave_seed(seed, index))
-        played = _play(wave, make_environment, policy, chat, limits or EpisodeLimits(), sampling)
-        records += [_record(*probe, trajectory) for probe, trajectory in zip(wave, played, strict=True)]
+    records: dict[int, EpisodeRecord] = {}
+    for place, trajectory in stream_episodes(
+        (_start(context, make_environment, chat) for context, _ in probes),
+        make_environment,
+        policy,
+        chat,
+        limits or EpisodeLimits(),
+        Sampling(temperature, max_new_tokens=max_new_tokens, seed=seed),
+        at_once=AT_ONCE,
+    ):
+        records[place] = _record(*probes[place], trajectory)
         if progress is not None:
             progress(len(records), len(probes))
     settings = {"contexts": len(contexts), "samples": samples, "temperature": temperature, "seed": seed}
-    return EvaluationResult(tuple(records), settings, time.perf_counter() - started)
+    return EvaluationResult(in_order(records), settings, time.perf_counter() - started)
 
 
-def _play(
-    wave: Sequence[tuple[ErrorContext, int]],
-    make_environment: Callable[[Task], Environment],
-    policy: Policy,
-    chat: Chat,
-    limits: EpisodeLimits,
-    sampling: Sampling,
-) -> list[Trajectory]:
-    starts = [_start(context, make_environment, chat) for context, _ in wave]
-    ready = [start for start in starts if start is not None]
-    played = iter(play_episodes(ready, make_environment, policy, chat, limits, sampling))
-    return [
-        next(played) if start is not None else _masked(context) for start, (context, _) in zip(starts, wave, strict=True)
-    ]
-
-
-def _start(context: ErrorContext, make_environment: Callable[[Task], Environment], chat: Chat) -> EpisodeStart | None:
-    """The context in a live environment, or None where the infrastructure failed."""
+def _start(context: ErrorContext, make_environment: Callable[[Task], Environment], chat: Chat) -> EpisodeStart | Trajectory:
+    """The context in a live environment, or what is over already where the infrastructure failed."""
     try:
         environment = make_environment(context.task)
         restore_context(context, environment)
         prompt_ids = chat.render(context.messages, environment.tools)
-    except InfrastructureError:
-        return None
+    except InfrastructureError as error:
+        return never_begun(context.task, str(error))
     return EpisodeStart(context.task, OneTurn(environment), context.messages, tuple(prompt_ids), context.turn)
-
-
-def _masked(context: ErrorContext) -> Trajectory:
-    task = context.task
-    return Trajectory(task.id, task.scenario, (), context.messages, StopReason.INFRASTRUCTURE, None, task.tags)
 
 
 def _record(context: ErrorContext, sample: int, trajectory: Trajectory) -> EpisodeRecord:

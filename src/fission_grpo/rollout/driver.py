@@ -5,11 +5,10 @@ episode, and never raise. Sampled ids are kept and appended to; what was said is
 user are played in threads, since a user may be a model elsewhere.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from itertools import count
+from itertools import count, islice
 from typing import Protocol, TypeVar, runtime_checkable
 
 from fission_grpo.environments.base import ConversationalEnvironment, Environment
@@ -64,7 +63,7 @@ def play_episodes(
 
 
 def stream_episodes(
-    episodes: Sequence[Task | EpisodeStart | Trajectory],
+    episodes: Iterable[Task | EpisodeStart | Trajectory],
     make_environment: Callable[[Task], Environment],
     policy: Policy,
     chat: Chat,
@@ -78,26 +77,33 @@ def stream_episodes(
     """Plays episodes in rounds, one message of every episode under way, and yields each with its place as it ends.
 
     Args:
+        episodes: taken as there is room for them.
         at_once: episodes under way at a time; one that ends makes room for the next. Default: all.
         on_step: see `play_episodes`, as for all other arguments.
     """
-    waiting = deque(enumerate(episodes))
+    waiting = enumerate(episodes)
     playing: dict[int, Episode] = {}
     with policy.reusing_prefixes() if isinstance(policy, PrefixReuser) else nullcontext():
         for round_index in count():
-            starting = [waiting.popleft() for _ in range(min(len(waiting), (at_once or len(waiting)) - len(playing)))]
+            yield from _over(playing)
+            starting = list(islice(waiting, None if at_once is None else at_once - len(playing)))
             starts = _starts([episode for _, episode in starting], make_environment, chat)
             for (place, _), start in zip(starting, starts, strict=True):
                 if isinstance(start, Trajectory):
                     yield place, start
                 else:
                     playing[place] = episode_type(start, chat, limits, sampling.max_new_tokens)
-            for place in [place for place, episode in playing.items() if episode.stop_reason is not None]:
-                yield place, playing.pop(place).trajectory()
+            yield from _over(playing)  # some end before their first message
             if playing:
                 _play_round(playing, policy, sampling.of_round(round_index), on_step)
-            elif not waiting:
+            elif not starting:
                 return
+
+
+def _over(playing: dict[int, Episode]) -> Iterator[tuple[int, Trajectory]]:
+    """Takes out the episodes that have ended."""
+    for place in [place for place, episode in playing.items() if episode.stop_reason is not None]:
+        yield place, playing.pop(place).trajectory()
 
 
 def _play_round(

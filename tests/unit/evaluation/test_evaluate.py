@@ -39,18 +39,18 @@ def test_infrastructure_failures_are_counted_apart() -> None:
     assert result.metrics["solved"] == Ratio(0, 6)
 
 
-def test_waves_do_not_change_what_is_played(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_many_are_under_way_does_not_change_what_is_played(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run(ScriptedPolicy(careful), TASKS, samples=3)
-    monkeypatch.setattr(evaluate_module, "WAVE", 2)
+    monkeypatch.setattr(evaluate_module, "AT_ONCE", 2)
     calls: list[tuple[int, int]] = []
 
     def note(done: int, of_all: int) -> None:
         calls.append((done, of_all))
 
     policy = ScriptedPolicy(careful)
-    waves = run(policy, TASKS, samples=3, progress=note)
-    assert waves.records == whole.records
-    assert calls == [(2, 9), (4, 9), (6, 9), (8, 9), (9, 9)]
+    two_at_once = run(policy, TASKS, samples=3, progress=note)
+    assert two_at_once.records == whole.records
+    assert calls == [(done, 9) for done in range(1, 10)]
     assert len({sampling.seed for sampling in policy.samplings}) == len(policy.samplings)
 
 
