@@ -14,7 +14,7 @@ from transformers.cache_utils import DynamicLayer
 _MIN_ROOM = 64
 """Columns added at least whenever a buffer is full."""
 _TAIL = 8
-"""Last tokens by which a stored prefix is looked up before it is compared as a whole."""
+"""Last tokens by which a stored prefix is looked up before it is compared as a whole; a part, by its first `_MIN_PART`."""
 
 _MIN_PART = 256
 """A part of a stored prefix is used from so many tokens on: below, computing it anew costs little."""
@@ -30,48 +30,56 @@ class BufferedLayer(DynamicLayer):
     def __init__(self) -> None:
         super().__init__()
         self._buffers: tuple[Tensor, Tensor] | None = None
+        self._end = 0  # column of the buffers behind the last one filled: `keys` and `values` are views that end there
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Appends (B, H, T, D) keys and values, and returns views of all so far."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        start = self.get_seq_length()
-        end = start + key_states.shape[-2]
-        key_buffer, value_buffer = self._with_room(key_states, value_states, start, end)
-        key_buffer[..., start:end, :] = key_states
-        value_buffer[..., start:end, :] = value_states
-        self.keys, self.values = key_buffer[..., :end, :], value_buffer[..., :end, :]
-        return self.keys, self.values
+        length, new = self.get_seq_length(), key_states.shape[-2]
+        if self._buffers is None or self._end + new > self._buffers[0].shape[-2]:
+            filled = self.contents if length else (key_states[..., :0, :], value_states[..., :0, :])
+            self._buffers = self._moved(filled, front=0, room=new + max(_MIN_ROOM, (length + new) // 4))
+        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[..., self._end : self._end + new, :] = states
+        self._end += new
+        return self._show(self._buffers, length + new)
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Selects or repeats rows; the next update makes new room."""
         super().reorder_cache(cast(torch.LongTensor, beam_idx))
         self._buffers = None
 
-    def join(self, rows: Tensor, start: int, other: "BufferedLayer") -> None:
-        """Keeps the rows at `rows`, from column `start` on, and appends those of another layer, right-aligned."""
-        key_buffer, value_buffer = (
-            right_aligned(mine[:, :, start:].index_select(0, rows), more, dim=2, room=_MIN_ROOM)
-            for mine, more in zip(self.contents, other.contents, strict=True)
-        )
-        end = key_buffer.shape[-2] - _MIN_ROOM
-        self._buffers = key_buffer, value_buffer
-        self.keys, self.values = key_buffer[..., :end, :], value_buffer[..., :end, :]
+    def replace_rows(self, places: Tensor, other: "BufferedLayer", start: int) -> None:
+        """Puts the rows of another layer into `places`, so that they end in the same column.
+
+        Args:
+            start: the columns before it are given up, in all rows.
+        """
+        length, wanted = self.get_seq_length() - start, other.get_seq_length()
+        if self._buffers is None or self._end < wanted:
+            keys, values = self.contents
+            filled = keys[..., start:, :], values[..., start:, :]
+            self._buffers = self._moved(filled, front=max(0, wanted - length), room=_MIN_ROOM)
+        for buffer, states in zip(self._buffers, other.contents, strict=True):
+            buffer[..., self._end - wanted : self._end, :].index_copy_(0, places, states)
+        self._show(self._buffers, max(length, wanted))
 
     @property
     def contents(self) -> tuple[Tensor, Tensor]:
         """Keys and values so far, (B, H, C, D) each. Only of a layer that holds some."""
         return cast(Tensor, self.keys), cast(Tensor, self.values)
 
-    def _with_room(self, key_states: Tensor, value_states: Tensor, start: int, end: int) -> tuple[Tensor, Tensor]:
-        if self._buffers is None or end > self._buffers[0].shape[-2]:
-            capacity = end + max(_MIN_ROOM, end // 4)
-            key_buffer = key_states.new_empty(*key_states.shape[:-2], capacity, key_states.shape[-1])
-            value_buffer = value_states.new_empty(*value_states.shape[:-2], capacity, value_states.shape[-1])
-            if start:
-                key_buffer[..., :start, :], value_buffer[..., :start, :] = self.contents
-            self._buffers = key_buffer, value_buffer
-        return self._buffers
+    def _moved(self, filled: tuple[Tensor, Tensor], front: int, room: int) -> tuple[Tensor, Tensor]:
+        """New buffers with `front` columns of zeros before what is filled, and `room` behind."""
+        keys, values = (torch.nn.functional.pad(each, (0, 0, front, room)) for each in filled)
+        self._end = front + filled[0].shape[-2]
+        return keys, values
+
+    def _show(self, buffers: tuple[Tensor, Tensor], length: int) -> tuple[Tensor, Tensor]:
+        """Makes the last `length` filled columns the layer's contents."""
+        self.keys, self.values = (buffer[..., self._end - length : self._end, :] for buffer in buffers)
+        return self.contents
 
 
 def new_cache(config: PreTrainedConfig) -> DynamicCache:
@@ -87,24 +95,10 @@ def is_buffered(cache: DynamicCache) -> bool:
     return bool(cache.layers) and all(isinstance(layer, BufferedLayer) for layer in cache.layers)
 
 
-def join_rows(cache: DynamicCache, rows: Tensor, start: int, other: DynamicCache) -> None:
-    """`BufferedLayer.join` of every layer of two buffered caches."""
+def replace_rows(cache: DynamicCache, places: Tensor, other: DynamicCache, start: int) -> None:
+    """`BufferedLayer.replace_rows` of every layer of two buffered caches."""
     for layer, more in zip(cache.layers, other.layers, strict=True):
-        cast(BufferedLayer, layer).join(rows, start, cast(BufferedLayer, more))
-
-
-def right_aligned(first: Tensor, second: Tensor, dim: int, room: int = 0) -> Tensor:
-    """Both batches in one, with zeros in front of the shorter along `dim`, and with `room` left free behind both."""
-    width = max(first.shape[dim], second.shape[dim])
-    shape = list(first.shape)
-    shape[0], shape[dim] = len(first) + len(second), width + room
-    both = first.new_empty(shape)
-    for part, rows in ((first, both[: len(first)]), (second, both[len(first) :])):
-        length = part.shape[dim]
-        # Zero, not empty: a masked key has weight 0, and 0 times a stray NaN would still be NaN.
-        rows.narrow(dim, 0, width - length).zero_()
-        rows.narrow(dim, width - length, length).copy_(part)
-    return both
+        cast(BufferedLayer, layer).replace_rows(places, cast(BufferedLayer, more), start)
 
 
 @dataclass(frozen=True)
@@ -154,6 +148,7 @@ class PrefixStore:
         self.max_bytes = max_bytes
         self._bytes = 0
         self._by_tail: dict[tuple[int, tuple[int, ...]], list[Prefix]] = {}
+        self._by_head: dict[tuple[int, ...], list[Prefix]] = {}
         self._lengths: list[int] = []
 
     def add(self, prefix: Prefix) -> None:
@@ -166,6 +161,7 @@ class PrefixStore:
             return
         self._bytes += size
         self._by_tail.setdefault((len(prefix.ids), prefix.ids[-_TAIL:]), []).append(prefix)
+        self._by_head.setdefault(prefix.ids[:_MIN_PART], []).append(prefix)
 
     def seal(self) -> None:
         """Ends the filling; `find` may be called from now on."""
@@ -186,8 +182,8 @@ class PrefixStore:
         return self._find_part(ids)
 
     def _find_part(self, ids: tuple[int, ...]) -> Prefix | None:
-        stored = [prefix for prefixes in self._by_tail.values() for prefix in prefixes]
-        best = max(stored, key=lambda prefix: _shared(prefix.ids, ids), default=None)
+        alike = self._by_head.get(ids[:_MIN_PART], ())
+        best = max(alike, key=lambda prefix: _shared(prefix.ids, ids), default=None)
         length = min(_shared(best.ids, ids), len(ids) - 1) if best is not None else 0
         if best is None or length < _MIN_PART:
             return None

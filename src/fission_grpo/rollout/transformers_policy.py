@@ -24,10 +24,9 @@ from fission_grpo.rollout.cache import (
     Prefix,
     PrefixStore,
     is_buffered,
-    join_rows,
     load_prefixes,
     new_cache,
-    right_aligned,
+    replace_rows,
     take_prefix,
 )
 from fission_grpo.rollout.loading import load_policy_model
@@ -38,8 +37,8 @@ from fission_grpo.types import Completion, StopReason
 
 _LOGGER = logging.getLogger(__name__)
 _SHRINK_AT = 0.75
-"""Finished rows leave the batch, and waiting ones join, once no more than this share of it is active: it costs a copy of the
-cache."""
+"""Waiting rows take the places of finished ones once no more than this share of the batch is active; where none wait, the
+finished ones leave it, which costs a copy of the cache."""
 
 
 @dataclass
@@ -247,15 +246,16 @@ class TransformersPolicy:
             active = [place for place, row in enumerate(batch.rows) if row.stop_reason is None]
             if not active:
                 return
-            joining = is_buffered(batch.cache) and len(active) <= _SHRINK_AT * at_once and bool(waiting)
-            if not joining and len(active) <= _SHRINK_AT * len(batch.rows):
+            few = len(active) <= _SHRINK_AT * len(batch.rows)
+            joining = few and bool(waiting) and is_buffered(batch.cache)
+            if few and not joining:
                 ids_B = ids_B[active]
                 batch = self._select(batch, [batch.rows[place] for place in active], active)
             batch.mask_BC = torch.nn.functional.pad(batch.mask_BC, (0, 1), value=1)
             batch.logits_BV = self._forward(ids_B[:, None], batch.mask_BC, batch.cache)
             if joining:
-                newcomers = self._prefill(_taken(waiting, at_once - len(active)), call.prefixes)
-                batch = self._join(batch, active, newcomers)
+                newcomers = self._prefill(_taken(waiting, len(batch.rows) - len(active)), call.prefixes)
+                self._join(batch, newcomers)
 
     def _sample(self, batch: _Batch, call: _Call) -> Tensor:
         """The next token of every row (B,); those of rows that have ended mean nothing."""
@@ -292,18 +292,20 @@ class TransformersPolicy:
         batch.cache.reorder_cache(cast(torch.LongTensor, index))
         return _Batch(rows, batch.cache, batch.mask_BC[index], batch.logits_BV[index])
 
-    def _join(self, batch: _Batch, places: list[int], newcomers: _Batch) -> _Batch:
-        """The rows at `places` and the newcomers together, all ending in the last column."""
+    def _join(self, batch: _Batch, newcomers: _Batch) -> None:
+        """Puts newcomers into places of rows that have ended; all rows end in the last column."""
+        ended = [place for place, row in enumerate(batch.rows) if row.stop_reason is not None]
+        places = ended[: len(newcomers.rows)]
+        for place, row in zip(places, newcomers.rows, strict=True):
+            batch.rows[place] = row
         index = torch.tensor(places, device=self.model.device)
-        mask_BC = batch.mask_BC[index]
-        start = int(mask_BC.any(dim=0).int().argmax())  # columns before it held rows that have left
-        join_rows(batch.cache, index, start, newcomers.cache)
-        return _Batch(
-            [*(batch.rows[place] for place in places), *newcomers.rows],
-            batch.cache,
-            right_aligned(mask_BC[:, start:], newcomers.mask_BC, dim=1),
-            torch.cat([batch.logits_BV[index], newcomers.logits_BV]),
-        )
+        batch.logits_BV[index] = newcomers.logits_BV
+        batch.mask_BC[index] = 0
+        start = int(batch.mask_BC.any(dim=0).int().argmax())  # the columns before it belonged to rows that have left
+        replace_rows(batch.cache, index, newcomers.cache, start)
+        mask_BC, width = batch.mask_BC[:, start:], newcomers.mask_BC.shape[1]
+        batch.mask_BC = torch.nn.functional.pad(mask_BC, (max(0, width - mask_BC.shape[1]), 0))
+        batch.mask_BC[index, -width:] = newcomers.mask_BC
 
     def _keep(self, batch: _Batch, place: int, store: PrefixStore | None) -> None:
         """Stores what the cache holds of a row that has just ended: everything but its last token."""
