@@ -1,9 +1,8 @@
 """Plays tasks several times each and counts what happened."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from fission_grpo.environments.base import Environment
 from fission_grpo.errors import InfrastructureError
@@ -19,8 +18,6 @@ from fission_grpo.types import Tool, Trajectory
 
 AT_ONCE = 256
 """Episodes under way at a time: bounds the memory of environments and of kept prefixes."""
-
-Item = TypeVar("Item")
 
 Progress = Callable[[int, int], None]
 """Called with the number of episodes finished and of all."""
@@ -84,33 +81,40 @@ def evaluate(
     """
     started = time.perf_counter()
     episodes = [(task, sample) for task in tasks for sample in range(samples)]
-    records: dict[int, EpisodeRecord] = {}
     kept: dict[int, Trajectory] = {}
     offered: dict[str, Sequence[Sequence[Tool]] | None] = {}
-    for place, trajectory in stream_episodes(
-        [task for task, _ in episodes],
-        make_environment,
-        policy,
-        chat,
-        limits or EpisodeLimits(),
-        Sampling(temperature, max_new_tokens=max_new_tokens, seed=seed),
-        at_once=AT_ONCE,
-    ):
+
+    def record(place: int, trajectory: Trajectory) -> EpisodeRecord:
         task, sample = episodes[place]
         if task.id not in offered and trajectory.verdict is not None:
             offered[task.id] = _tools(task, make_environment)
-        records[place] = record_episode(trajectory, task, sample, offered.get(task.id))
         if keep_trajectories:
             kept[place] = trajectory
-        if progress is not None:
-            progress(len(records), len(episodes))
+        return record_episode(trajectory, task, sample, offered.get(task.id))
+
+    sampling = Sampling(temperature, max_new_tokens=max_new_tokens, seed=seed)
+    played = stream_episodes(
+        [task for task, _ in episodes], make_environment, policy, chat, limits or EpisodeLimits(), sampling, at_once=AT_ONCE
+    )
+    records = record_all(played, record, len(episodes), progress)
     settings = {"tasks": len(tasks), "samples": samples, "temperature": temperature, "seed": seed}
-    return EvaluationResult(in_order(records), settings, time.perf_counter() - started, in_order(kept))
+    trajectories = tuple(kept[place] for place in sorted(kept))
+    return EvaluationResult(records, settings, time.perf_counter() - started, trajectories)
 
 
-def in_order(found: Mapping[int, Item]) -> tuple[Item, ...]:
-    """What came in any order, by its place."""
-    return tuple(found[place] for place in sorted(found))
+def record_all(
+    played: Iterable[tuple[int, Trajectory]],
+    record: Callable[[int, Trajectory], EpisodeRecord],
+    count: int,
+    progress: Progress | None,
+) -> tuple[EpisodeRecord, ...]:
+    """Records episodes as they end, in any order; returns the records by the episodes' places."""
+    records: dict[int, EpisodeRecord] = {}
+    for place, trajectory in played:
+        records[place] = record(place, trajectory)
+        if progress is not None:
+            progress(len(records), count)
+    return tuple(records[place] for place in range(count))
 
 
 def record_episode(trajectory: Trajectory, task: Task, sample: int, tools: Sequence[Sequence[Tool]] | None) -> EpisodeRecord:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from fission_grpo.environments.base import Environment
 from fission_grpo.environments.one_turn import OneTurn
 from fission_grpo.errors import InfrastructureError
-from fission_grpo.evaluation.evaluate import AT_ONCE, EvaluationResult, Progress, in_order
+from fission_grpo.evaluation.evaluate import AT_ONCE, EvaluationResult, Progress, record_all
 from fission_grpo.evaluation.metrics import Ratio, same_text
 from fission_grpo.evaluation.probe_set import ErrorContext, restore_context
 from fission_grpo.evaluation.records import EpisodeRecord
@@ -48,21 +48,12 @@ def continue_probe(
     """
     started = time.perf_counter()
     probes = [(context, sample) for context in contexts for sample in range(samples)]
-    records: dict[int, EpisodeRecord] = {}
-    for place, trajectory in stream_episodes(
-        (_start(context, make_environment, chat) for context, _ in probes),
-        make_environment,
-        policy,
-        chat,
-        limits or EpisodeLimits(),
-        Sampling(temperature, max_new_tokens=max_new_tokens, seed=seed),
-        at_once=AT_ONCE,
-    ):
-        records[place] = _record(*probes[place], trajectory)
-        if progress is not None:
-            progress(len(records), len(probes))
+    starts = (_start(context, make_environment, chat) for context, _ in probes)
+    sampling = Sampling(temperature, max_new_tokens=max_new_tokens, seed=seed)
+    played = stream_episodes(starts, make_environment, policy, chat, limits or EpisodeLimits(), sampling, at_once=AT_ONCE)
+    records = record_all(played, lambda place, trajectory: _record(*probes[place], trajectory), len(probes), progress)
     settings = {"contexts": len(contexts), "samples": samples, "temperature": temperature, "seed": seed}
-    return EvaluationResult(in_order(records), settings, time.perf_counter() - started)
+    return EvaluationResult(records, settings, time.perf_counter() - started)
 
 
 def _start(context: ErrorContext, make_environment: Callable[[Task], Environment], chat: Chat) -> EpisodeStart | Trajectory:
