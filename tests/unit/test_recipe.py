@@ -68,6 +68,8 @@ def test_exponents_are_numbers(recipe_file: Path) -> None:
         ("fission.recovery_generations=5", ["`fission.recovery_generations`", "5"]),
         ("trainer.gradient_accumulation_steps=many", ["`trainer.gradient_accumulation_steps`", "'many'"]),
         ("trainer", ["key=value"]),
+        ("fission.recovery_horizon=turn", ["`fission.recovery_horizon` = turn", "`granularity: episode`", "step"]),
+        ("reward.episode=turns", ["`reward.episode` = turns", "`granularity: episode`", "step"]),
         ("seed.a=3", ["`seed`"]),
         ("trainer.max_steps=[", ["YAML"]),
     ],
@@ -124,9 +126,17 @@ def test_a_user_needs_an_environment_with_one(recipe_file: Path) -> None:
 
 
 def test_keys_of_the_trainer_are_checked_where_they_are_known(recipe_file: Path) -> None:
-    known = {"learning_rate", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps"}
+    whole = ("max_steps", "per_device_train_batch_size", "gradient_accumulation_steps")
+    known = {"learning_rate": float, "optim_args": str | dict[str, Any] | None, **dict.fromkeys(whole, int)}
     assert "`trainer.learning_rate`" in refusal(recipe_file, "trainer.learnin_rate=1", trainer_fields=known)
-    assert load_recipe(recipe_file, trainer_fields=known)
+    for setting, expected in (
+        ("learning_rate=fast", "'fast': should be a number"),
+        ("learning_rate=yes", "True: should be a number"),
+        ("max_steps=2.5", "2.5: should be a whole number"),
+        ("optim_args=1", "1: should be text or a section"),
+    ):
+        assert expected in refusal(recipe_file, f"trainer.{setting}", trainer_fields=known)
+    assert load_recipe(recipe_file, ["trainer.learning_rate=1"], trainer_fields=known)
 
 
 def test_broken_files_are_named(tmp_path: Path) -> None:

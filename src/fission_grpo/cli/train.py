@@ -1,5 +1,6 @@
 """`fission train` and `fission resume`."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,11 +85,11 @@ def _train(recipe: "Recipe", run: Path, *, resume: bool, trusted: bool = False) 
     configure_cpu()
     label = run.resolve().name
     with interruptible(console, f"`fission resume {run}` continues"):
-        console.print(f"Run folder: {run}", highlight=False)
         with console.status("Loading torch"):
             from fission_grpo.training.runs import train as train_run
         with ProgressDisplay({label: recipe.trainer.get("max_steps")}, console) as display:
-            train_run(recipe, run, resume=resume, trusted=trusted, sinks=[display.sink(label)])
+            sinks, tell = [display.sink(label)], partial(console.print, "Run folder:", highlight=False)
+            train_run(recipe, run, resume=resume, trusted=trusted, sinks=sinks, started=tell)
         if recipe.evaluation.tasks and is_main_process():
             _evaluate(recipe, run, console)
     console.print(f"Trained policy: {run / 'model'}\nNext: fission report {run}", highlight=False)

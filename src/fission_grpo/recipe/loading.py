@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from fission_grpo.errors import UserError
@@ -23,13 +23,14 @@ MOST_VALUES = 100_000
 """Of a recipe."""
 
 
-def load_recipe(path: Path | str, overrides: Sequence[str] = (), trainer_fields: Collection[str] | None = None) -> Recipe:
+def load_recipe(path: Path | str, overrides: Sequence[str] = (), trainer_fields: Mapping[str, Any] | None = None) -> Recipe:
     """Reads a recipe.
 
     Args:
         path: YAML file.
         overrides: `key.sub=value` settings that win over the file; values are YAML (`trainer.max_steps=3`, `lora=null`).
-        trainer_fields: names that `trainer` may hold (the fields of TRL's config), where the caller knows them.
+        trainer_fields: names that `trainer` may hold, and the types of their values (the fields of TRL's config), where the
+            caller knows them.
 
     Raises:
         UserError: the file is missing or no YAML, a key is unknown, a value is of the wrong type or out of range, or
@@ -39,14 +40,14 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), trainer_fields:
 
 
 def load_simulator_recipe(
-    path: Path | str, overrides: Sequence[str] = (), trainer_fields: Collection[str] | None = None
+    path: Path | str, overrides: Sequence[str] = (), trainer_fields: Mapping[str, Any] | None = None
 ) -> SimulatorRecipe:
     """Reads a simulator recipe. Arguments and errors as in `load_recipe`."""
     return check_simulator_recipe(read_settings(Path(path), overrides), f"recipe {path}", trainer_fields)
 
 
 def check_simulator_recipe(
-    settings: dict[str, Any], source: str = "recipe", trainer_fields: Collection[str] | None = None
+    settings: dict[str, Any], source: str = "recipe", trainer_fields: Mapping[str, Any] | None = None
 ) -> SimulatorRecipe:
     """Validates the settings of a simulator recipe. As `check_recipe`."""
     recipe = _validated(SimulatorRecipe, settings, source)
@@ -54,7 +55,9 @@ def check_simulator_recipe(
     return recipe
 
 
-def check_recipe(settings: dict[str, Any], source: str = "recipe", trainer_fields: Collection[str] | None = None) -> Recipe:
+def check_recipe(
+    settings: dict[str, Any], source: str = "recipe", trainer_fields: Mapping[str, Any] | None = None
+) -> Recipe:
     """Validates settings that were read already; `source` opens the sentence of the error. See `load_recipe`."""
     recipe = _validated(Recipe, settings, source)
     _check_registered(source, "environment", recipe.environment, "fission_grpo.environments")
@@ -99,12 +102,22 @@ def _validated(model: type[Checked], settings: dict[str, Any], source: str) -> C
         raise UserError(f"{source}: {_sentence(errors[0], model)}") from error
 
 
-def _check_trainer(model: type[BaseModel], trainer: Mapping[str, Any], allowed: Collection[str] | None, source: str) -> None:
+def _check_trainer(
+    model: type[BaseModel], trainer: Mapping[str, Any], allowed: Mapping[str, Any] | None, source: str
+) -> None:
     if allowed is None:
         return
     for key, value in trainer.items():
         if key not in allowed:
             raise UserError(f"{source}: {_unknown(f'trainer.{key}', value, allowed, model)}")
+        try:
+            TypeAdapter(allowed[key], config=_OF_DATACLASS).validate_python(value, strict=True)
+        except ValidationError as error:
+            expected = " or ".join(dict.fromkeys(map(_expected, error.errors())))
+            raise UserError(f"{source}: `trainer.{key}` = {value!r}: should be {expected}") from error
+
+
+_OF_DATACLASS = ConfigDict(arbitrary_types_allowed=True)
 
 
 class _Loader(yaml.SafeLoader):
@@ -185,8 +198,11 @@ def _sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
         return f"`{key}`: {message}" if key else message
     if error["type"] == "missing":
         return f"`{key}` is missing"
-    expected = _EXPECTED.get(error["type"]) or error["msg"].removeprefix("Input should be ")
-    return f"`{key}` = {value!r}: should be {expected}"
+    return f"`{key}` = {value!r}: should be {_expected(error)}"
+
+
+def _expected(error: ErrorDetails) -> str:
+    return _EXPECTED.get(error["type"]) or error["msg"].removeprefix("Input should be ")
 
 
 _EXPECTED = {

@@ -346,6 +346,18 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _episodes_have_their_settings(self) -> Self:
+        if self.granularity == "episode":
+            return self
+        for key, value, default in (
+            ("reward.episode", self.reward.episode, "verdict"),
+            ("fission.recovery_horizon", self.fission.recovery_horizon, "episode"),
+        ):
+            if value != default:
+                raise ValueError(f"`{key}` = {value} is for `granularity: episode`, and it is {self.granularity}")
+        return self
+
+    @model_validator(mode="after")
     def _method_fits(self) -> Self:
         method = METHODS[self.method]
         if self.granularity not in method.granularities:

@@ -11,6 +11,15 @@ from fission_grpo.fission import FissionSettings, PoolOrder, RecoveryContext, Si
 from fission_grpo.types import FeedbackLevel
 
 _SETTINGS = FissionSettings()
+_CHOICES_OF_TRL = {
+    "loss_type": ["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"],
+    "scale_rewards": ["group", "batch", "none"],
+    "multi_objective_aggregation": ["sum_then_normalize", "normalize_then_sum"],
+    "importance_sampling_level": ["token", "sequence"],
+    "vllm_mode": ["server", "colocate"],
+    "vllm_importance_sampling_mode": ["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"],
+}
+"""TRL looks at them when the first batch is played and its loss computed, long after the model is loaded."""
 
 
 @dataclass
@@ -49,6 +58,8 @@ class FissionGRPOConfig(GRPOConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name, choices in _CHOICES_OF_TRL.items():
+            _check_choice(name, getattr(self, name), choices)
         _check_choice("pool_order", self.pool_order, [order.value for order in PoolOrder])
         _check_choice("recovery_context", self.recovery_context, [kind.value for kind in RecoveryContext])
         _check_choice("signal_filter", self.signal_filter, [kind.value for kind in SignalFilter])

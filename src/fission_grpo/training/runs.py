@@ -1,12 +1,12 @@
 """From a recipe to a trained policy in a run folder. The commands `fission train` and `fission resume` are this module."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from accelerate import PartialState
@@ -62,10 +62,11 @@ _DEFAULTS = {
 """What a recipe need not say; whatever it says in `trainer` wins."""
 
 
-def trainer_fields() -> set[str]:
-    """The names that a recipe's `trainer` section may hold."""
+def trainer_fields() -> dict[str, Any]:
+    """The names that a recipe's `trainer` section may hold, and the types of their values."""
     own = {each.name for each in fields(FissionSettings)}
-    return {each.name for each in fields(FissionGRPOConfig)} - own
+    types = {name: kind for name, kind in get_type_hints(FissionGRPOConfig).items() if name not in own}
+    return types | {"scale_rewards": str | bool}  # TRL takes both, and says so everywhere but in the type
 
 
 def train(
@@ -76,6 +77,7 @@ def train(
     trusted: bool = False,
     sinks: Sequence[MetricSink] = (),
     token_budget: int | None = None,
+    started: Callable[[Path], None] = lambda _: None,
 ) -> None:
     """Trains one run from its recipe, or continues it from its newest whole checkpoint.
 
@@ -87,6 +89,7 @@ def train(
         trusted: reads the checkpoint whoever wrote it.
         sinks: called with every update's metrics, beside the log.
         token_budget: ends the run at its first update past so many tokens processed (docs/method.md, section 8.2).
+        started: called with the run folder, once nothing in the recipe is found wrong and before a model is loaded.
 
     Raises:
         UserError: a mistake in the recipe, tasks, model or run folder; nothing was loaded or overwritten before it.
@@ -102,6 +105,7 @@ def train(
         lambda: RunFolder(run) if resume else RunFolder.create(run, on_one_process(recipe, launched_processes()))
     )
     args.output_dir = str(folder.path)  # where no folder was named, the main process has found a free one
+    started(folder.path)
     with folder.alone() if PartialState().is_main_process else nullcontext():
         newest, logged = from_main(lambda: _newest(folder, trusted)) if resume else (None, {})
         trainer = build_trainer(recipe, args, tasks, folder, sinks)

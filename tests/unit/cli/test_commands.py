@@ -20,7 +20,7 @@ from fission_grpo.errors import UserError
 
 def invoke(*arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "160"})
-    if isinstance(result.exception, UserError):
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.output
 
@@ -73,6 +73,18 @@ def test_an_unknown_key_stops_before_a_run_folder_is_made(tmp_path: Path) -> Non
     with pytest.raises(UserError, match=r"did you mean `fission\.selection`"):
         invoke("train", str(recipe), "fission.selecton=true", "--run", str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("mistake", ["trainer.loss_type=nonsense", "trainer.learning_rate=fast"])
+def test_a_run_folder_is_named_only_once_nothing_is_wrong(tmp_path: Path, mistake: str) -> None:
+    """Mistakes that only TRL's config knows."""
+    recipe, run = tmp_path / "a.yaml", tmp_path / "run"
+    recipe.write_text("tasks: {train: {generate: {count: 8, mix: compact}}}\n")
+    command = [sys.executable, "-m", "fission_grpo", "train", str(recipe), mistake, "--run", str(run)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout.strip()) == (2, "")
+    assert mistake.partition("=")[2] in result.stderr
+    assert not run.exists()
 
 
 def test_report_writes_the_page_and_prints_the_table(tmp_path: Path) -> None:

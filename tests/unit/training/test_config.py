@@ -33,12 +33,17 @@ def config(tmp_path: Path, **settings: Any) -> FissionGRPOConfig:
         ({"recovery_generations": 1}, r"recovery_generations: 1 found, 2 or more"),
         ({"signal_filter": "outcom"}, r"signal_filter: 'outcom' found, allowed: none, outcome; did you mean 'outcome'\?"),
         ({"pool_order": "stack"}, r"pool_order: 'stack' found, allowed: lifo, fifo"),
+        ({"loss_type": "dr_gpo"}, r"loss_type: 'dr_gpo' found, allowed: grpo, .*; did you mean 'dr_grpo'\?"),
         ({"num_iterations": 2, "save_steps": 3}, r"save_steps: 3 found, a multiple of 2"),
     ],
 )
 def test_says_what_is_wrong(tmp_path: Path, settings: dict[str, Any], said: str):
     with pytest.raises(UserError, match=said):
         config(tmp_path, **settings)
+
+
+def test_scaling_by_true_or_false_is_trls(tmp_path: Path):
+    assert [config(tmp_path, scale_rewards=each).scale_rewards for each in (True, False)] == ["group", "none"]
 
 
 def test_every_setting_of_fission_reaches_the_engine(tmp_path: Path):

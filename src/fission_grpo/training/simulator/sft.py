@@ -14,9 +14,8 @@ that what it is trained on is token for token what it will read.
 import json
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 
 import torch
 from datasets import Dataset
@@ -67,9 +66,9 @@ LossSink = Callable[[str, int, int], None]
 """Called with the newest losses in words, the number of updates done, and of all."""
 
 
-def trainer_fields() -> set[str]:
-    """The names that a simulator recipe's `trainer` section may hold."""
-    return {each.name for each in fields(SFTConfig)} - set(_FIXED)
+def trainer_fields() -> dict[str, Any]:
+    """The names that a simulator recipe's `trainer` section may hold, and the types of their values."""
+    return {name: kind for name, kind in get_type_hints(SFTConfig).items() if name not in _FIXED}
 
 
 def train_simulator(recipe: SimulatorRecipe, out: Path, *, resume: bool = False, sink: LossSink | None = None) -> Path:
