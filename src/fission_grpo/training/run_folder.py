@@ -13,6 +13,7 @@ Logs only grow. A checkpoint keeps their lengths, and a resumed run cuts them ba
 
 import fcntl
 import json
+import logging
 import os
 import platform
 from collections.abc import Generator, Mapping
@@ -29,6 +30,7 @@ from fission_grpo.training import checkpoint
 ALIGNMENT_LOG = "alignment.jsonl"
 GROUP_LOGS = {"exploration": "trajectories/exploration_groups.jsonl", "recovery": "trajectories/fission_groups.jsonl"}
 LOGS = ("metrics.jsonl", *GROUP_LOGS.values(), ALIGNMENT_LOG)
+_LOGGER = logging.getLogger(__name__)
 _PACKAGES = ("fission-grpo", "torch", "transformers", "trl", "accelerate", "peft", "datasets", "bfcl-eval")
 
 
@@ -65,6 +67,16 @@ class RunFolder:
                 f"run folder {self.path}: no recipe.yaml in it; `fission train RECIPE --run {self.path}` starts a run"
             )
         return load_recipe(self.path / "recipe.yaml")
+
+    def compare_versions(self) -> None:
+        """Says on the log what is installed now in another version than when the run began."""
+        began = self.path / "versions.json"
+        if not began.is_file():
+            return
+        then: dict[str, str] = json.loads(began.read_text(encoding="utf-8"))
+        changed = [f"{name} {now} ({then[name]})" for name, now in _versions().items() if then.get(name, now) != now]
+        if changed:
+            _LOGGER.warning("%s goes on with other versions than it began with: %s", self.path, ", ".join(changed))
 
     @contextmanager
     def alone(self) -> Generator[None]:

@@ -125,6 +125,7 @@ def train(
 
 def _newest(folder: RunFolder, trusted: bool) -> tuple[Path | None, dict[str, int]]:
     """The newest whole checkpoint, if there is any, and how long the logs were when it was taken."""
+    folder.compare_versions()
     newest = checkpoint.newest_complete(folder.path)
     if newest is None:
         return None, {}

@@ -1,5 +1,6 @@
 """Logs of a run folder are cut back to a checkpoint and never stretched to it; one process trains in a folder."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,16 @@ def test_a_log_that_lost_lines_is_said_and_not_filled_up(folder: RunFolder, dama
     log.write_bytes(b"{") if damage == "shorter" else log.unlink()
     with pytest.raises(UserError, match=r"metrics\.jsonl: [01] bytes found, at least 12 needed: checkpoint-1 was taken"):
         folder.check_logs(offsets, folder.path / "checkpoint-1")
+
+
+def test_other_versions_than_at_the_beginning_are_said(folder: RunFolder, caplog: pytest.LogCaptureFixture):
+    folder.compare_versions()
+    assert caplog.text == ""
+    began = folder.path / "versions.json"
+    versions = json.loads(began.read_text())
+    began.write_text(json.dumps(versions | {"trl": "0.1"}))
+    folder.compare_versions()
+    assert f"other versions than it began with: trl {versions['trl']} (0.1)" in caplog.text
 
 
 def test_only_one_process_trains_in_it(folder: RunFolder):
