@@ -59,7 +59,19 @@ def fetch() -> str:
     raise InfrastructureError("the server is down")
 
 
-TOOLS = [weigh, total, kinds, leave, fetch]
+def of_drawer(state: dict[str, float], item: str) -> float:
+    return state[item]
+
+
+def be_silent() -> None:
+    raise ValueError
+
+
+def best_unit() -> Unit:
+    return Unit.LB
+
+
+TOOLS = [weigh, total, kinds, leave, fetch, of_drawer, be_silent, best_unit]
 
 
 class Pan:
@@ -80,6 +92,10 @@ def has_pear(state: dict[str, float], task: Task) -> bool:
 
 def of_config(task: Task) -> dict[str, float]:
     return dict(task.config)
+
+
+def config_itself(task: Task) -> Any:
+    return task.config
 
 
 def unpicklable(task: Task) -> Any:

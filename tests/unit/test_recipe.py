@@ -125,6 +125,13 @@ def test_a_user_needs_an_environment_with_one(recipe_file: Path) -> None:
     assert "`user` is set" in refusal(recipe_file, "user={base_url: 'http://localhost:1/v1', model: m}")
 
 
+def test_own_tasks_are_not_evaluated_on_those_of_bfcl() -> None:
+    own = {"environment": "tau", "granularity": "episode", "evaluation": {"tasks": 5}}
+    with pytest.raises(UserError, match=r"`evaluation.tasks` = 5 plays `tasks.test`.* `environment` is 'tau'"):
+        check_recipe({**own, "tasks": {"train": "mine.jsonl"}})
+    check_recipe({**own, "tasks": {"train": "mine.jsonl", "test": "others.jsonl"}})
+
+
 def test_keys_of_the_trainer_are_checked_where_they_are_known(recipe_file: Path) -> None:
     whole = ("max_steps", "per_device_train_batch_size", "gradient_accumulation_steps")
     known = {"learning_rate": float, "optim_args": str | dict[str, Any] | None, **dict.fromkeys(whole, int)}

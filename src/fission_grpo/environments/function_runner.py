@@ -1,6 +1,7 @@
 """What is done with a user's functions, state and final check: here, or (`isolated/`) in another process."""
 
 import copy
+import enum
 import json
 import pickle
 from collections.abc import Callable, Iterable
@@ -55,7 +56,7 @@ class LocalRunner:
     """Runs everything in this process, on live states.
 
     Args:
-        initial: the initial state, copied for every task; or a function of the task that makes it.
+        initial: the initial state, or a function of the task that makes it; copied for every episode.
         judge: the final check, where there is one.
     """
 
@@ -65,7 +66,8 @@ class LocalRunner:
         self._judge = judge
 
     def initial(self, task: Task) -> Any:
-        return self._initial(task) if callable(self._initial) else copy.deepcopy(self._initial)
+        # A copy of what a function makes too: much of it may still be the task's own `config`.
+        return copy.deepcopy(self._initial(task) if callable(self._initial) else self._initial)
 
     def call(self, state: Any, call: ToolCall) -> tuple[ToolResult, Any]:
         try:
@@ -75,7 +77,7 @@ class LocalRunner:
         except FissionError:
             raise
         except (Exception, SystemExit) as error:  # the policy's error is data, whatever the function raised
-            return ToolResult(f"Error: {error or type(error).__name__}", is_error=True), state
+            return ToolResult(f"Error: {_told(error)}", is_error=True), state
 
     def judge(self, state: Any, task: Task) -> bool:
         assert self._judge is not None
@@ -95,7 +97,15 @@ class LocalRunner:
         return pickle.loads(packed)
 
 
+def _told(error: BaseException) -> str:
+    """What the policy reads of it; a `KeyError` alone says no more than the key."""
+    text, name = str(error), type(error).__name__
+    return f"{name}: {text}" if isinstance(error, KeyError) else text or name
+
+
 def _rendered(value: Any) -> str:
+    if isinstance(value, enum.Enum):
+        value = value.value  # as the tool's schema names it
     if isinstance(value, str):
         return value
     try:

@@ -56,8 +56,11 @@ def function_tool(function: Callable[..., Any]) -> FunctionTool:
     """Makes a tool of a function.
 
     Raises:
-        UserError: a parameter has no type hint, or one without a JSON form: names function and parameter.
+        UserError: a parameter has no type hint, or one without a JSON form: names function and parameter. Or the function
+            is a coroutine, which nobody would wait for.
     """
+    if inspect.iscoroutinefunction(function):
+        raise UserError(f"function {function.__name__}: `async def` found, `def` is allowed: a call is over when it returns")
     parameters = list(inspect.signature(function).parameters.values())
     takes_state = bool(parameters) and parameters[0].name == STATE_PARAMETER
     shown = parameters[1:] if takes_state else parameters

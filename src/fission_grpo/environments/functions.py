@@ -54,7 +54,7 @@ class FunctionEnvironment:
 
     Args:
         functions: with type hints on every parameter; docstrings in Google style explain the tool and its parameters.
-        state: the initial state, copied at every `reset`; or a function of the task that makes it. Picklable.
+        state: the initial state, or a function of the task that makes it; copied at every `reset`. Picklable.
         verdict: `(state, task) -> solved`, asked at the end of the last turn; earlier turns then count as right. By default
             every turn is compared with playing its reference: the state must be equal, the reference results must occur
             among the results so far, and where the reference calls something, so must the policy.

@@ -61,7 +61,7 @@ class ProbeSection(Section):
 
     path: str | None = None
     """A probe file, relative to the working directory. Without one the set is made once: half the start policy's own
-    failures, half injected, on tasks that are neither trained on nor tested."""
+    failures, half injected, on generated tasks that are neither trained on nor tested; or on those of a test file."""
     contexts: PositiveInt | None = None
     """How many; default: all of the file, or 500 of one's own making."""
     samples: PositiveInt = 4

@@ -346,6 +346,16 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _test_tasks_can_be_played(self) -> Self:
+        own = self.environment != "bfcl" and self.tasks.train.generate is None
+        if self.evaluation.tasks and own and self.tasks.test == TasksSection().test:
+            raise ValueError(
+                f"`evaluation.tasks` = {self.evaluation.tasks} plays `tasks.test`, by default generated tasks of bfcl, and "
+                f"`environment` is {self.environment!r}; name a file as `tasks.test`"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _episodes_have_their_settings(self) -> Self:
         if self.granularity == "episode":
             return self

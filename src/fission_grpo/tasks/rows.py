@@ -63,12 +63,30 @@ def check_tools_of(rows: Iterable[Mapping[str, Any]]) -> None:
             raise UserError(f"train_dataset, row {number}, column tools: {error}") from error
 
 
+def check_references_of(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Checks the `reference` of all rows.
+
+    Raises:
+        UserError: one is no list of calls, nor JSON text of one; names the row.
+    """
+    for number, row in enumerate(rows):
+        try:
+            reference_of(row)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise UserError(
+                f"train_dataset, row {number}, column reference: {row['reference']!r} found, a list of "
+                '{"name": ..., "arguments": {...}} is allowed, or its JSON text'
+            ) from error
+
+
 def reference_of(row: Mapping[str, Any]) -> tuple[ToolCall, ...] | None:
     """The `reference` calls of a row, given as JSON text or as a list of `{"name", "arguments"}`; None where unknown."""
     reference = row.get("reference")
     if reference is None:
         return None
     calls = json.loads(reference) if isinstance(reference, str) else reference
+    if not isinstance(calls, list):
+        raise TypeError(f"a list of calls is needed, {calls!r} found")
     return tuple(ToolCall(call["name"], _arguments(call["arguments"])) for call in calls)
 
 

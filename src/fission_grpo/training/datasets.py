@@ -6,7 +6,7 @@ from datasets import Dataset
 from trl.data_utils import is_conversational
 
 from fission_grpo.errors import UserError
-from fission_grpo.tasks.rows import check_tools_of
+from fission_grpo.tasks.rows import check_references_of, check_tools_of
 from fission_grpo.training.config import FissionGRPOConfig
 
 
@@ -24,6 +24,8 @@ def check_dataset(dataset: object, args: FissionGRPOConfig) -> None:
         )
     if "tools" in dataset.column_names:
         check_tools_of({"tools": tools} for tools in dataset["tools"])
+    if "reference" in dataset.column_names:
+        check_references_of({"reference": reference} for reference in dataset["reference"])
     needed = cast(int, args.generation_batch_size) // cast(int, args.num_generations)
     if len(dataset) < needed:
         raise UserError(

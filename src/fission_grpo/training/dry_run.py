@@ -1,8 +1,10 @@
 """`fission train --dry-run`: everything but the weights. Resolves the recipe, makes the tasks, renders the prompts with the
 model's own tokenizer, and says how long they are, what an update is made of, and how much memory it will take."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from peft import LoraConfig
@@ -10,11 +12,15 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.chat.tool_template import shows_tools
-from fission_grpo.errors import UserError
+from fission_grpo.environments.base import Environment
+from fission_grpo.environments.registry import make_environment
+from fission_grpo.errors import InfrastructureError, UserError
 from fission_grpo.recipe import Recipe
 from fission_grpo.recipe.loading import check_recipe
 from fission_grpo.recipe.schema import LoraSection
 from fission_grpo.rollout.loading import load_tokenizer, places_of
+from fission_grpo.tasks.proof import play, reference_script
+from fission_grpo.tasks.task import Task
 from fission_grpo.training.adapters import lora_config
 from fission_grpo.training.config import FissionGRPOConfig
 from fission_grpo.training.lengths import Lengths, Progress, episode_lengths, step_lengths
@@ -22,6 +28,9 @@ from fission_grpo.training.memory import ROWS_DECODED, MemoryEstimate, ModelSize
 from fission_grpo.training.runs import tasks_of, trainer_config, trainer_fields
 from fission_grpo.training.simulator.serving import check_simulators
 from fission_grpo.training.terminal import quieten
+
+_SHOWN = 3
+"""Problems of one kind."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,8 @@ def dry_run(recipe: Recipe, progress: Progress) -> DryRun:
     problems: list[str] = []
     chat, config = _model(recipe.model, problems)
     problems += _simulator_problems(recipe)
+    if recipe.tasks.train.path is not None:  # generated tasks were proven when they were made
+        problems += _reference_problems(tasks, make_environment(recipe.environment, recipe.user), progress)
     measure = step_lengths if recipe.granularity == "step" else episode_lengths
     instances, lengths = measure(recipe, tasks, chat, progress)
     if instances < plan.rows // plan.group:
@@ -139,6 +150,31 @@ def _simulator_problems(recipe: Recipe) -> list[str]:
     except UserError as error:
         return [str(error)]
     return []
+
+
+def _reference_problems(tasks: Sequence[Task], environment: Environment, progress: Progress) -> list[str]:
+    """References that err, or do not solve their task: nothing could be learnt from them."""
+    found: list[str] = []
+    for number, task in enumerate(tasks):
+        progress("Playing references", number, len(tasks))
+        script = reference_script(task)
+        if not any(script):  # judged by a verdict of its own
+            continue
+        try:
+            solved, results = play(environment, task, script)
+        except InfrastructureError as error:
+            return [f"task {task.id}: the environment fails on its reference: {error}"]
+        played = zip(chain(*script), chain(*results), strict=True)
+        erring = next(((call, result) for call, result in played if result.is_error), None)
+        if erring is not None:
+            call, result = erring
+            found.append(
+                f"task {task.id}: its reference call {call.name}({json.dumps(call.arguments)}) errs: {result.content}"
+            )
+        elif not solved:
+            found.append(f"task {task.id}: its reference does not solve it")
+    rest = len(found) - _SHOWN
+    return found[:_SHOWN] + ([f"{rest} more references err or do not solve their task"] if rest > 0 else [])
 
 
 def _workload(recipe: Recipe, args: FissionGRPOConfig, lengths: Sequence[Lengths]) -> Workload:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any, Protocol
 
 from fission_grpo.chat.parsing import parse_message
+from fission_grpo.errors import UserError
 from fission_grpo.failures import Diagnosis, classify_step
 from fission_grpo.tasks.rows import messages_of, reference_of, tools_of
 from fission_grpo.types import CorrectiveContext, Failure, FailureKind, Message, RecoveryTarget, Tool, ToolCall, Trajectory
@@ -92,6 +93,23 @@ class OutcomeFn(Protocol):
     """Called like a TRL reward function; returns one bool a row."""
 
     def __call__(self, **columns: Any) -> Sequence[bool]: ...
+
+
+def checked_outcomes(outcomes: Sequence[bool], rows: int) -> list[bool]:
+    """What an `outcome_fn` returned, as bools.
+
+    Raises:
+        UserError: it is not one bool a row. (`bool` would make a success of any reward but 0.)
+    """
+    if len(outcomes) != rows:
+        raise UserError(f"outcome_fn: {len(outcomes)} values found, {rows} allowed: one bool a row")
+    odd = [each for each in outcomes if each not in (True, False)]
+    if odd:
+        raise UserError(
+            f"outcome_fn: {odd[0]!r} found, True or False allowed; where the reward decides, leave outcome_fn out and set "
+            "success_threshold in FissionGRPOConfig"
+        )
+    return [bool(each) for each in outcomes]
 
 
 def prompt_of_row(row: dict[str, Any]) -> tuple[list[Message], list[Tool]]:

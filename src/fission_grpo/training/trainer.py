@@ -38,6 +38,7 @@ from fission_grpo.simulators.environment import EnvironmentSimulator
 from fission_grpo.simulators.rules import RulesSimulator
 from fission_grpo.training import checkpoint
 from fission_grpo.training.advantages import as_tensor, group_advantages, of_rollouts, zeroed
+from fission_grpo.training.arguments import check_arguments
 from fission_grpo.training.batch import Batch, Generated
 from fission_grpo.training.batches import EpochSampler, ExplorationQueue, Row, merge_outputs
 from fission_grpo.training.config import FissionGRPOConfig
@@ -52,6 +53,7 @@ from fission_grpo.training.rollouts import (
     OutcomeFn,
     PromptFn,
     Rollout,
+    checked_outcomes,
     failure_of_row,
     prompt_of_row,
 )
@@ -88,7 +90,8 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         make_monitor: makes what watches the simulators, of the chain that they stand in; it measures at checkpoints.
 
     Raises:
-        UserError: neither `outcome_fn` nor `success_threshold` is given; a tokenizer has no chat template.
+        UserError: neither `outcome_fn` nor `success_threshold` is given; TRL's `tools` or `environment_factory` is; a
+            tokenizer has no chat template.
     """
 
     args: FissionGRPOConfig
@@ -111,11 +114,7 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         make_monitor: Callable[[FallbackChain], AlignmentMonitor] | None = None,
         **trl_arguments: Any,
     ) -> None:
-        if outcome_fn is None and args.success_threshold is None:
-            raise UserError(
-                "success_threshold: not set; name the reward from which a rollout is a success "
-                "(FissionGRPOConfig(success_threshold=1.0)), or pass outcome_fn, which returns one bool a row"
-            )
+        check_arguments(args, outcome_fn, trl_arguments)
         if processing_class is None:
             name = model if isinstance(model, str) else model.config._name_or_path
             processing_class = AutoTokenizer.from_pretrained(name, padding_side="left")
@@ -385,9 +384,7 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
             trainer_state=self.state,
             **columns,
         )
-        if len(outcomes) != len(inputs):
-            raise UserError(f"outcome_fn: {len(outcomes)} values found, {len(inputs)} allowed: one bool a row")
-        return [bool(outcome) for outcome in outcomes]
+        return checked_outcomes(outcomes, len(inputs))
 
     # --- exact resume ---
 

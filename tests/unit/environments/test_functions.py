@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from scales import TASK, TOOLS, WEIGH, Pan, Unit, has_pear, of_config, put, task, total, unpicklable, weigh
+from scales import TASK, TOOLS, WEIGH, Pan, Unit, config_itself, has_pear, of_config, put, task, total, unpicklable, weigh
 
 from fission_grpo.environments.base import ComparableEnvironment
 from fission_grpo.environments.function_tools import function_tool
@@ -63,7 +63,9 @@ def test_arguments_become_what_the_hints_say(make: Make) -> None:
         (ToolCall("weigh", {"item": "apple", "weight": 2, "unit": "stone"}), "unit"),
         (ToolCall("weigh", {"item": "apple", "weight": 2, "state": {}}), "state"),
         (ToolCall("__import__('os').system", {"command": "ls"}), "no tool"),
-        (ToolCall("leave", {}), "Error:"),
+        (ToolCall("leave", {}), "Error: SystemExit"),
+        (ToolCall("of_drawer", {"item": "milk"}), "Error: KeyError: 'milk'"),
+        (ToolCall("be_silent", {}), "Error: ValueError"),
     ],
 )
 def test_mistakes_of_the_policy_are_data(make: Make, call: ToolCall, words: str) -> None:
@@ -149,6 +151,29 @@ def test_state_can_come_from_the_task(make: Make) -> None:
     environment = make([total], state=of_config)
     environment.reset(task(("Sum up.", []), config={"a": 1, "b": 2}))
     assert environment.call(ToolCall("total")).content == "3"
+
+
+def test_a_state_that_is_the_tasks_own_is_copied(make: Make) -> None:
+    environment = make(TOOLS, state=config_itself)
+    weighing = task(("Weigh the apple.", [WEIGH]), config={"pear": 1.0})
+    for _ in range(2):
+        environment.reset(weighing)
+        environment.call(WEIGH)
+        environment.next_user_turn()
+        assert environment.verdict().solved
+    assert weighing.config == {"pear": 1.0}
+
+
+def test_an_enum_is_returned_as_the_schema_names_it(make: Make) -> None:
+    assert started(make).call(ToolCall("best_unit")).content == "lb"
+
+
+async def waits() -> None: ...
+
+
+def test_nobody_would_wait_for_a_coroutine() -> None:
+    with pytest.raises(UserError, match=r"function waits: `async def` found"):
+        FunctionEnvironment([waits])
 
 
 def no_hint(amount) -> None: ...  # type: ignore[no-untyped-def]

@@ -6,7 +6,7 @@ import pytest
 from datasets import Dataset
 
 from fission_grpo.errors import UserError
-from fission_grpo.tasks.rows import arrow_messages, check_tools_of, messages_of, reference_of, tools_of
+from fission_grpo.tasks.rows import arrow_messages, check_references_of, check_tools_of, messages_of, reference_of, tools_of
 from fission_grpo.types import Message, ToolCall
 
 
@@ -33,6 +33,12 @@ def test_tools_as_text_or_list():
     }
     assert tools_of({"tools": [filled]}) == [tool]
     assert tools_of({"tools": '[{"type": "function"}]'}) == [{"type": "function"}]
+
+
+@pytest.mark.parametrize("reference", ["ls()", "{}", '{"name": "ls", "arguments": {}}', [{"name": "ls"}], '["ls"]', 3])
+def test_a_reference_that_is_no_list_of_calls_is_named_by_its_row(reference: Any):
+    with pytest.raises(UserError, match="row 1, column reference"):
+        check_references_of([{"reference": None}, {"reference": reference}])
 
 
 def test_no_reference_is_unknown_and_an_empty_one_is_known():

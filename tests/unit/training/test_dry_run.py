@@ -1,6 +1,7 @@
 """What a dry run finds out, without hub, GPU or weights. (Sizes of Qwen3 stand here as published in its configurations.)"""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -18,11 +19,13 @@ from fission_grpo.errors import UserError
 from fission_grpo.recipe import load_recipe
 from fission_grpo.rewards.composite import CompositeReward, RewardSettings
 from fission_grpo.rollout.loading import load_policy_model, load_tokenizer, locate_model
+from fission_grpo.tasks.task import save_tasks
 from fission_grpo.training.dry_run import BatchPlan, DryRun, dry_run
 from fission_grpo.training.lengths import Lengths
 from fission_grpo.training.memory import ModelSize, Workload, estimate_memory, model_size
 from fission_grpo.training.runs import tasks_of
 from fission_grpo.training.step import StepTasks
+from fission_grpo.types import ToolCall
 
 ROOT = Path(__file__).parents[3]
 QWEN3: dict[str, dict[str, Any]] = {
@@ -78,6 +81,22 @@ def test_the_papers_recipes(size: str, qwen3_folder: Path) -> None:
 
 def test_the_papers_recipe_has_as_many_instances_as_the_paper() -> None:
     assert run("model=bundled", recipe="bfcl_qwen3_1.7b").instances == pytest.approx(630, abs=10)
+
+
+def test_references_that_do_not_work_are_problems(tmp_path: Path) -> None:
+    """In a task file of one's own: a call that errs, and one that does not do it."""
+    recipe = load_recipe(ROOT / "recipes" / "bfcl_quick.yaml", ["tasks.train.generate.count=40"])
+    tasks = tasks_of(recipe.tasks.train, "train", "bfcl")
+    right = [task for task in tasks if "pwd" in task.tools and task.turns[0].reference]
+    turn, *others = right[0].turns
+    wrong = [
+        replace(right[0], id=call.name, turns=(replace(turn, reference=((call,),)), *others))
+        for call in (ToolCall("cat", {"file_name": "nowhere"}), ToolCall("pwd"))
+    ]
+    save_tasks(wrong + right, tmp_path / "tasks.jsonl")
+    erring, idle = run(f"tasks.train={tmp_path / 'tasks.jsonl'}").problems[:2]
+    assert 'task cat: its reference call cat({"file_name": "nowhere"}) errs: ' in erring
+    assert idle == "task pwd: its reference does not solve it"
 
 
 def test_lengths_are_those_of_what_is_trained_on() -> None:
