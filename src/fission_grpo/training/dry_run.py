@@ -92,7 +92,7 @@ def dry_run(recipe: Recipe, progress: Progress) -> DryRun:
     chat, config = _model(recipe.model, problems)
     problems += _simulator_problems(recipe)
     if recipe.tasks.train.path is not None:  # generated tasks were proven when they were made
-        problems += _reference_problems(tasks, make_environment(recipe.environment, recipe.user), progress)
+        problems += reference_problems(tasks, make_environment(recipe.environment, recipe.user), progress)
     measure = step_lengths if recipe.granularity == "step" else episode_lengths
     instances, lengths = measure(recipe, tasks, chat, progress)
     if instances < plan.rows // plan.group:
@@ -152,7 +152,7 @@ def _simulator_problems(recipe: Recipe) -> list[str]:
     return []
 
 
-def _reference_problems(tasks: Sequence[Task], environment: Environment, progress: Progress) -> list[str]:
+def reference_problems(tasks: Sequence[Task], environment: Environment, progress: Progress) -> list[str]:
     """References that err, or do not solve their task: nothing could be learnt from them."""
     found: list[str] = []
     for number, task in enumerate(tasks):

@@ -9,18 +9,20 @@ from unittest.mock import Mock
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from scales import TOOLS, WEIGH, has_pear, task
 from transformers import AutoConfig, Qwen3Config
 from typer.testing import CliRunner
 
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.cli import app
 from fission_grpo.environments.bfcl import BFCLEnvironment
+from fission_grpo.environments.functions import FunctionEnvironment
 from fission_grpo.errors import UserError
 from fission_grpo.recipe import load_recipe
 from fission_grpo.rewards.composite import CompositeReward, RewardSettings
 from fission_grpo.rollout.loading import load_policy_model, load_tokenizer, locate_model
 from fission_grpo.tasks.task import save_tasks
-from fission_grpo.training.dry_run import BatchPlan, DryRun, dry_run
+from fission_grpo.training.dry_run import BatchPlan, DryRun, dry_run, reference_problems
 from fission_grpo.training.lengths import Lengths
 from fission_grpo.training.memory import ModelSize, Workload, estimate_memory, model_size
 from fission_grpo.training.runs import tasks_of
@@ -33,6 +35,7 @@ QWEN3: dict[str, dict[str, Any]] = {
     "4b": {"hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "num_attention_heads": 32},
     "8b": {"hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36, "num_attention_heads": 32},
 }
+SMALL = "trainer={per_device_train_batch_size: 16, num_generations: 8, max_steps: 1}"
 PUBLISHED = {"1.7b": 1.7e9, "4b": 4.0e9, "8b": 8.2e9}
 """Parameters, as the model cards round them."""
 
@@ -83,20 +86,21 @@ def test_the_papers_recipe_has_as_many_instances_as_the_paper() -> None:
     assert run("model=bundled", recipe="bfcl_qwen3_1.7b").instances == pytest.approx(630, abs=10)
 
 
-def test_references_that_do_not_work_are_problems(tmp_path: Path) -> None:
-    """In a task file of one's own: a call that errs, and one that does not do it."""
+def test_references_that_err_are_problems(tmp_path: Path) -> None:
+    """In a task file of one's own."""
     recipe = load_recipe(ROOT / "recipes" / "bfcl_quick.yaml", ["tasks.train.generate.count=40"])
-    tasks = tasks_of(recipe.tasks.train, "train", "bfcl")
-    right = [task for task in tasks if "pwd" in task.tools and task.turns[0].reference]
-    turn, *others = right[0].turns
-    wrong = [
-        replace(right[0], id=call.name, turns=(replace(turn, reference=((call,),)), *others))
-        for call in (ToolCall("cat", {"file_name": "nowhere"}), ToolCall("pwd"))
-    ]
-    save_tasks(wrong + right, tmp_path / "tasks.jsonl")
-    erring, idle = run(f"tasks.train={tmp_path / 'tasks.jsonl'}").problems[:2]
-    assert 'task cat: its reference call cat({"file_name": "nowhere"}) errs: ' in erring
-    assert idle == "task pwd: its reference does not solve it"
+    first, *others = tasks_of(recipe.tasks.train, "train", "bfcl")
+    turn = replace(first.turns[0], reference=((ToolCall("cat", {"file_name": "nowhere"}),),))
+    save_tasks([replace(first, turns=(turn, *first.turns[1:])), *others], tmp_path / "tasks.jsonl")
+    (problem,) = run(f"tasks.train={tmp_path / 'tasks.jsonl'}", SMALL).problems
+    assert f'task {first.id}: its reference call cat({{"file_name": "nowhere"}}) errs: ' in problem
+
+
+def test_references_that_a_verdict_of_ones_own_denies_are_problems() -> None:
+    tasks = [replace(task(("Weigh the apple.", [WEIGH])), id=str(number)) for number in range(5)]
+    found = reference_problems(tasks, FunctionEnvironment(TOOLS, state={}, verdict=has_pear), Mock())
+    assert found[0] == "task 0: its reference does not solve it"
+    assert found[-1] == "2 more references err or do not solve their task"
 
 
 def test_lengths_are_those_of_what_is_trained_on() -> None:
