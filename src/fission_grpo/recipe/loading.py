@@ -228,7 +228,8 @@ def _check_registered(source: str, key: str, name: str, group: str, others: Sequ
     known = sorted({*_registered(group), *others})
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean `{near[0]}`?" if near else f"registered are {', '.join(known) or 'none'}"
+        listed = f"registered are {', '.join(known) or 'none'}; an entry point of the group `{group}` adds one"
+        hint = f"did you mean `{near[0]}`?" if near else f"{listed} (docs/own-tools.md)"
         raise UserError(f"{source}: `{key}` = {name!r} is not registered; {hint}")
 
 

@@ -1,0 +1,134 @@
+"""`fission eval tasks`."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from fission_grpo.cli.evaluation_panels import OUTPUT, SAMPLING, WHAT
+from fission_grpo.cli.terminal import interruptible, progress_bars, quoted
+from fission_grpo.errors import UserError
+
+if TYPE_CHECKING:
+    from fission_grpo.recipe import Recipe
+    from fission_grpo.reports.data import Evaluation
+    from fission_grpo.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class _Player:
+    """A model, and the file that its records go into."""
+
+    model: str
+    records: Path
+
+    @property
+    def label(self) -> str:
+        return self.records.stem
+
+
+def tasks(
+    file: Annotated[Path, typer.Argument(help="A task file; `fission tasks generate` makes one.")],
+    model: Annotated[
+        list[str],
+        typer.Option(
+            help="bundled, a folder, or a name of the hub; give it again to compare, the last two with an interval.",
+            rich_help_panel=WHAT,
+        ),
+    ],
+    environment: Annotated[
+        str, typer.Option(help="Registered name of the environment they are played in.", rich_help_panel=WHAT)
+    ] = "bfcl",
+    limit: Annotated[int | None, typer.Option(min=1, help="The first so many. Default: all.", rich_help_panel=WHAT)] = None,
+    samples: Annotated[int, typer.Option(min=1, help="How often each task is played.", rich_help_panel=SAMPLING)] = 4,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, help="Recovery is defined at 1: greedy decoding hides it.", rich_help_panel=SAMPLING)
+    ] = 1.0,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest message, in tokens.", rich_help_panel=SAMPLING)] = 512,
+    max_context_tokens: Annotated[
+        int, typer.Option(min=1, help="An episode that outgrows it ends there.", rich_help_panel=SAMPLING)
+    ] = 8192,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.", rich_help_panel=SAMPLING)] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder, where a second call plays only other models. Default: runs/eval/FILE.", rich_help_panel=OUTPUT
+        ),
+    ] = None,
+) -> None:
+    """Tasks of your own: what a model solves, and how it recovers, by every metric of the reports.
+
+    Example: fission eval tasks tasks.jsonl --environment notes --model Qwen/Qwen3-0.6B --model runs/notes/model
+    """
+    from fission_grpo.evaluation.out_folder import open_folder
+    from fission_grpo.recipe.loading import check_recipe
+    from fission_grpo.reports.tables import Comparison, rich_table
+    from fission_grpo.tasks.task import load_tasks
+
+    console = Console()
+    if environment in ("tau", "tau2"):
+        raise UserError(f"--environment: {environment!r} found; its tasks are a benchmark's: `fission eval {environment}`")
+    recipe = check_recipe(
+        {
+            "environment": environment,
+            "granularity": "episode",
+            "tasks": {"train": str(file), "test": str(file)},
+            "rollout": {"max_new_tokens": max_new_tokens, "max_context_tokens": max_context_tokens},
+            "evaluation": {"samples": samples, "temperature": temperature},
+            "seed": seed,
+        },
+        "fission eval tasks",
+    )
+    found = load_tasks(file)[:limit]
+    folder = out or Path("runs") / "eval" / file.stem
+    players = _players(model, folder)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    open_folder(
+        folder,
+        recipe.model_dump(mode="json", include={"environment", "rollout", "evaluation", "seed"})
+        | {"tasks": digest, "limit": limit},
+    )
+    with interruptible(console, "the same command goes on with what is missing"):
+        evaluations = [_evaluation(player, found, recipe, console) for player in players]
+    console.print(rich_table(Comparison(evaluations)))
+    console.print(
+        f"{len(found)} tasks x {samples}; records: {', '.join(str(player.records) for player in players)}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _players(models: list[str], folder: Path) -> list[_Player]:
+    """The models, which are all there, and a file for each.
+
+    Raises:
+        UserError: one is not there, or two would share a file.
+    """
+    from fission_grpo.rollout.loading import resolve_model
+
+    players: list[_Player] = []
+    for model in models:
+        resolve_model(model)
+        label = model.strip("./").replace("/", "-")
+        if label in [player.label for player in players]:
+            raise UserError(f"--model: {model!r} found twice; every model once is allowed")
+        players.append(_Player(model, folder / f"{label}.jsonl"))
+    return players
+
+
+def _evaluation(player: _Player, found: "list[Task]", recipe: "Recipe", console: Console) -> "Evaluation":
+    """What a model did: read, where it has played before."""
+    from fission_grpo.evaluation.models import evaluate_into
+    from fission_grpo.evaluation.records import load_records
+    from fission_grpo.reports.data import Evaluation
+
+    if not player.records.exists():
+        with progress_bars(console) as progress:
+            bar = progress.add_task(quoted(player.label), total=len(found) * recipe.evaluation.samples)
+            evaluate_into(
+                player.records, player.model, found, recipe, lambda done, of: progress.update(bar, completed=done, total=of)
+            )
+    return Evaluation(player.label, load_records(player.records))
