@@ -113,8 +113,10 @@ def _check_trainer(
         try:
             TypeAdapter(allowed[key], config=_OF_DATACLASS).validate_python(value, strict=True)
         except ValidationError as error:
-            expected = " or ".join(dict.fromkeys(map(_expected, error.errors())))
-            raise UserError(f"{source}: `trainer.{key}` = {value!r}: should be {expected}") from error
+            wanted = [each for each in error.errors() if each["type"] != "is_instance_of"]  # an enum, beside its text
+            expected = " or ".join(dict.fromkeys(map(_expected, wanted or error.errors())))
+            bare = "; YAML reads a bare `no` as false: quote it" if value is False and "text" in expected else ""
+            raise UserError(f"{source}: `trainer.{key}` = {value!r}: should be {expected}{bare}") from error
 
 
 _OF_DATACLASS = ConfigDict(arbitrary_types_allowed=True)

@@ -214,7 +214,11 @@ def test_data_that_cannot_be_trained_on(tmp_path: Path, data: Path, broken: Call
         ("trainer.output_dir=x", "`trainer.output_dir` = 'x' must not be set"),
         ("trainer.seed=3", "`seed` decides it"),
         ("trainer.load_best_model_at_end=false", "unknown key `trainer.load_best_model_at_end`"),
-        ("trainer.eval_strategy=no", "trainer: "),
+        (
+            "trainer.eval_strategy=no",
+            "`trainer.eval_strategy` = False: should be text; YAML reads a bare `no` as false: quote it",
+        ),
+        ("trainer.eval_strategy='no'", "trainer: "),
         ("patience=0", "`patience` = 0"),
         ("lora={rank: 4}", "unknown key `lora.rank`"),
         ("model=./nowhere", "no such folder"),
