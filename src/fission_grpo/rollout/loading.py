@@ -124,13 +124,19 @@ def load_policy_model(name: str, dtype: str = "float32") -> "tuple[PreTrainedMod
     if has_adapters:
         _check_weights(name, Path(folder), _ADAPTER_WEIGHTS)
     tokenizer = load_tokenizer(tokenizer_place)
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             base, dtype=dtype, use_safetensors=True, trust_remote_code=False
         )
-    except (OSError, ValueError) as error:
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:  # the last two: weights cut short, or of other shapes
         raise _not_loaded(name, error) from error
     if has_adapters:
         from peft import PeftModel

@@ -66,6 +66,10 @@ class FissionGRPOConfig(GRPOConfig):
         _check_choice("feedback_level", self.feedback_level, [int(level) for level in FeedbackLevel])
         if not 0.0 <= self.recovery_fraction <= 1.0:
             raise UserError(f"recovery_fraction: {self.recovery_fraction} found, a share from 0 to 1 is allowed")
+        if self.learning_rate < 0.0:
+            raise UserError(f"learning_rate: {self.learning_rate:g} found, 0 or more is allowed")
+        if self.num_iterations < 1:
+            raise UserError(f"num_iterations: {self.num_iterations} found, 1 or more updates of a batch are allowed")
         if self.recovery_generations < 2:
             raise UserError(f"recovery_generations: {self.recovery_generations} found, 2 or more make a group")
         self._check_rows()

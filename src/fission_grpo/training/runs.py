@@ -224,7 +224,7 @@ def trainer_config(recipe: Recipe, run: Path) -> FissionGRPOConfig:
             **settings,
         )
     except (TypeError, ValueError) as error:
-        raise UserError(f"trainer: {error}") from error
+        raise UserError(f"trainer: {' '.join(str(error).split())}") from error
 
 
 def _method_settings(recipe: Recipe) -> dict[str, Any]:
@@ -247,13 +247,15 @@ def build_trainer(
         raise UserError(without_tools(recipe.model))
     granularity = granularity_of(recipe, tasks, ChatFormat(tokenizer))
     diagnoses = recipe.recovers and PartialState().is_main_process  # a simulator may be large
-    trainer = FissionGRPOTrainer(
+    simulators = simulators_of(recipe, folder.path) if diagnoses else None
+    build = partial(
+        FissionGRPOTrainer,
         model,
         granularity.reward,
         args,
         processing_class=tokenizer,
         train_dataset=granularity.dataset(),
-        error_simulator=simulators_of(recipe, folder.path) if diagnoses else None,
+        error_simulator=simulators,
         make_monitor=partial(_monitor, recipe, folder) if diagnoses else None,
         outcome_fn=granularity.outcome,
         failure_fn=granularity.failure,
@@ -264,6 +266,10 @@ def build_trainer(
         method=make_method(recipe, granularity),
         record_group=lambda kind, record: folder.append(GROUP_LOGS[kind], record),
     )
+    try:
+        trainer = build()
+    except (ValueError, ImportError, RuntimeError) as error:  # of TRL, PEFT and what they call, for what no config checks
+        raise UserError(f"trainer, lora: {' '.join(str(error).split())}") from error
     trainer.remove_callback(PrinterCallback)  # would print every log as a dictionary, into the progress display
     trainer.extra_state = lambda: {"logs": folder.offsets()}
     return trainer

@@ -75,6 +75,16 @@ def test_an_unknown_key_stops_before_a_run_folder_is_made(tmp_path: Path) -> Non
     assert not (tmp_path / "run").exists()
 
 
+def test_what_the_libraries_refuse_is_one_sentence(tmp_path: Path) -> None:
+    recipe = tmp_path / "a.yaml"
+    recipe.write_text("tasks: {train: {generate: {count: 40, mix: compact}}}\nlora: {target_modules: [nosuch]}\n")
+    command = [sys.executable, "-m", "fission_grpo", "train", str(recipe), "--run", str(tmp_path / "run")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "Error: trainer, lora: Target modules {'nosuch'} not found" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 @pytest.mark.parametrize("mistake", ["trainer.loss_type=nonsense", "trainer.learning_rate=fast"])
 def test_a_run_folder_is_named_only_once_nothing_is_wrong(tmp_path: Path, mistake: str) -> None:
     """Mistakes that only TRL's config knows."""

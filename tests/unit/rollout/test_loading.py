@@ -145,3 +145,10 @@ def test_code_of_a_model_is_not_run_and_not_asked_for(folder: Path, tmp_path: Pa
     with pytest.raises(UserError, match="custom code"):
         load_policy_model(str(folder))
     assert not (tmp_path / "exploded").exists()
+
+
+def test_weights_that_were_cut_short_are_said(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(UserError, match=r"nor a model that could be loaded \(.*not fully covered"):
+        load_policy_model(str(folder))

@@ -169,7 +169,7 @@ def _config(recipe: SimulatorRecipe, out: Path) -> SFTConfig:
     try:
         return SFTConfig(output_dir=str(out), seed=recipe.seed, **settings)
     except (TypeError, ValueError) as error:
-        raise UserError(f"trainer: {error}") from error
+        raise UserError(f"trainer: {' '.join(str(error).split())}") from error
 
 
 def _trainer(
