@@ -131,12 +131,7 @@ def load_policy_model(name: str, dtype: str = "float32") -> "tuple[PreTrainedMod
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             base, dtype=dtype, use_safetensors=True, trust_remote_code=False
         )
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:  # the last two: weights cut short, or of other shapes
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # weights of other shapes, or cut short
         raise _not_loaded(name, error) from error
     if has_adapters:
         from peft import PeftModel

@@ -10,10 +10,13 @@ from fission_grpo.tasks.rows import check_references_of, check_tools_of
 from fission_grpo.training.config import FissionGRPOConfig
 
 
-def check_dataset(dataset: object, args: FissionGRPOConfig) -> None:
+def check_dataset(dataset: object, args: FissionGRPOConfig, *, reads_references: bool) -> None:
     """Says what is wrong with a dataset before anything is trained (streams are left alone).
 
     TRL leaves out a batch that is not full: with fewer prompts than one batch needs, it would train nothing, silently.
+
+    Args:
+        reads_references: failures are diagnosed from a column `reference`; with a `failure_fn` it may hold anything.
     """
     if not isinstance(dataset, Dataset):
         return
@@ -24,7 +27,7 @@ def check_dataset(dataset: object, args: FissionGRPOConfig) -> None:
         )
     if "tools" in dataset.column_names:
         check_tools_of({"tools": tools} for tools in dataset["tools"])
-    if "reference" in dataset.column_names:
+    if reads_references and "reference" in dataset.column_names:
         check_references_of({"reference": reference} for reference in dataset["reference"])
     needed = cast(int, args.generation_batch_size) // cast(int, args.num_generations)
     if len(dataset) < needed:
