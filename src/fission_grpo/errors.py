@@ -73,3 +73,12 @@ class InfrastructureError(FissionError):
 
 class UserError(FissionError):
     """A mistake of the user, told in one sentence that says what to change."""
+
+
+def in_one_line(error: Exception) -> str:
+    """What a library says, for a sentence of ours.
+
+    >>> in_one_line(ValueError("two are needed,\\n  one was found"))
+    'two are needed, one was found'
+    """
+    return " ".join(str(error).split())

@@ -1,7 +1,6 @@
 """`fission eval tasks`."""
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,18 +15,6 @@ if TYPE_CHECKING:
     from fission_grpo.recipe import Recipe
     from fission_grpo.reports.data import Evaluation
     from fission_grpo.tasks.task import Task
-
-
-@dataclass(frozen=True)
-class _Player:
-    """A model, and the file that its records go into."""
-
-    model: str
-    records: Path
-
-    @property
-    def label(self) -> str:
-        return self.records.stem
 
 
 def tasks(
@@ -84,7 +71,7 @@ def tasks(
     )
     found = load_tasks(file)[:limit]
     folder = out or Path("runs") / "eval" / file.stem
-    players = _players(model, folder)
+    models = _labelled(model)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     open_folder(
         folder,
@@ -92,43 +79,40 @@ def tasks(
         | {"tasks": digest, "limit": limit},
     )
     with interruptible(console, "the same command goes on with what is missing"):
-        evaluations = [_evaluation(player, found, recipe, console) for player in players]
+        evaluations = [_evaluation(label, models[label], folder, found, recipe, console) for label in models]
     console.print(rich_table(Comparison(evaluations)))
-    console.print(
-        f"{len(found)} tasks x {samples}; records: {', '.join(str(player.records) for player in players)}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    console.print(f"{len(found)} tasks x {samples}; records: {folder}", highlight=False, soft_wrap=True)
 
 
-def _players(models: list[str], folder: Path) -> list[_Player]:
-    """The models, which are all there, and a file for each.
+def _labelled(models: list[str]) -> dict[str, str]:
+    """The models, which are all there, by what the table and their files call them.
 
     Raises:
-        UserError: one is not there, or two would share a file.
+        UserError: one is not there, or two would have one label.
     """
     from fission_grpo.rollout.loading import resolve_model
 
-    players: list[_Player] = []
+    labelled: dict[str, str] = {}
     for model in models:
         resolve_model(model)
         label = model.strip("./").replace("/", "-")
-        if label in [player.label for player in players]:
+        if label in labelled:
             raise UserError(f"--model: {model!r} found twice; every model once is allowed")
-        players.append(_Player(model, folder / f"{label}.jsonl"))
-    return players
+        labelled[label] = model
+    return labelled
 
 
-def _evaluation(player: _Player, found: "list[Task]", recipe: "Recipe", console: Console) -> "Evaluation":
+def _evaluation(
+    label: str, model: str, folder: Path, found: "list[Task]", recipe: "Recipe", console: Console
+) -> "Evaluation":
     """What a model did: read, where it has played before."""
     from fission_grpo.evaluation.models import evaluate_into
     from fission_grpo.evaluation.records import load_records
     from fission_grpo.reports.data import Evaluation
 
-    if not player.records.exists():
+    records = folder / f"{label}.jsonl"
+    if not records.exists():
         with progress_bars(console) as progress:
-            bar = progress.add_task(quoted(player.label), total=len(found) * recipe.evaluation.samples)
-            evaluate_into(
-                player.records, player.model, found, recipe, lambda done, of: progress.update(bar, completed=done, total=of)
-            )
-    return Evaluation(player.label, load_records(player.records))
+            bar = progress.add_task(quoted(label), total=len(found) * recipe.evaluation.samples)
+            evaluate_into(records, model, found, recipe, lambda done, of: progress.update(bar, completed=done, total=of))
+    return Evaluation(label, load_records(records))

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from fission_grpo.launcher import launched_processes
 from fission_grpo.recipe.base import Address, Fraction, NonNegativeInt, Pair, PositiveInt, Section, TrainerSettings
 from fission_grpo.recipe.methods import METHODS, MethodName
+from fission_grpo.recipe.shares import fitting_shares
 from fission_grpo.recipe.tasks import TasksSection
 
 OWNED_BY_RECIPE = {
@@ -409,13 +410,11 @@ class Recipe(Section):
         recovery, siblings = round(wanted), self.fission.recovery_generations
         if abs(wanted - recovery) < 1e-6 and recovery % siblings == 0 and (rows - recovery) % group == 0:
             return
-        fitting = [n / rows for n in range(0, rows + 1, siblings) if (rows - n) % group == 0]
-        nearest = sorted(sorted(fitting, key=lambda r: abs(r - self.fission.recovery_fraction))[:3])
-        fits = f"{', '.join(f'{r:g}' for r in nearest)} would" if nearest else "no fraction would"
         raise ValueError(
             f"`fission.recovery_fraction` = {self.fission.recovery_fraction:g} of {rows} rows gives {wanted:g} recoveries, "
             f"which must be a multiple of `fission.recovery_generations` = {siblings} and leave a multiple of "
-            f"`trainer.num_generations` = {group}; {fits}"
+            f"`trainer.num_generations` = {group}; "
+            f"{fitting_shares(self.fission.recovery_fraction, rows, group, siblings)}"
         )
 
 

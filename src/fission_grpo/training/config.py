@@ -8,6 +8,7 @@ from trl.trainer.grpo_config import GRPOConfig
 
 from fission_grpo.errors import UserError
 from fission_grpo.fission import FissionSettings, PoolOrder, RecoveryContext, SignalFilter
+from fission_grpo.recipe.shares import fitting_shares
 from fission_grpo.types import FeedbackLevel
 
 _SETTINGS = FissionSettings()
@@ -89,11 +90,10 @@ class FissionGRPOConfig(GRPOConfig):
         rows, group, world = self.generation_batch_size, self.recovery_generations, max(1, self.world_size)
         recovery = round(self.recovery_fraction * rows)
         if recovery % group or recovery % world:
-            fitting = [n / rows for n in range(0, rows + 1, group) if not (n % world or (rows - n) % self.num_generations)]
             raise UserError(
                 f"recovery_fraction: {self.recovery_fraction} of {rows} rows is {recovery}, which must be a multiple of "
                 f"recovery_generations ({group}) and of the number of processes ({world}); "
-                f"{', '.join(f'{fraction:g}' for fraction in fitting) or 'no fraction'} would do"
+                f"{fitting_shares(self.recovery_fraction, rows, self.num_generations, group, world)}"
             )
         if (rows - recovery) % self.num_generations:
             raise UserError(

@@ -18,7 +18,7 @@ from fission_grpo.chat.tool_template import shows_tools
 from fission_grpo.environments.base import ComparableEnvironment
 from fission_grpo.environments.registry import endpoint_user, make_environment
 from fission_grpo.environments.tau2 import tau2_tasks
-from fission_grpo.errors import UserError
+from fission_grpo.errors import UserError, in_one_line
 from fission_grpo.fission import FissionSettings
 from fission_grpo.launcher import is_main_process, launched_processes
 from fission_grpo.recipe import Recipe, TaskSource, UserSection
@@ -224,7 +224,7 @@ def trainer_config(recipe: Recipe, run: Path) -> FissionGRPOConfig:
             **settings,
         )
     except (TypeError, ValueError) as error:
-        raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+        raise UserError(f"trainer: {in_one_line(error)}") from error
 
 
 def _method_settings(recipe: Recipe) -> dict[str, Any]:
@@ -247,29 +247,27 @@ def build_trainer(
         raise UserError(without_tools(recipe.model))
     granularity = granularity_of(recipe, tasks, ChatFormat(tokenizer))
     diagnoses = recipe.recovers and PartialState().is_main_process  # a simulator may be large
-    simulators = simulators_of(recipe, folder.path) if diagnoses else None
-    build = partial(
-        FissionGRPOTrainer,
-        model,
-        granularity.reward,
-        args,
-        processing_class=tokenizer,
-        train_dataset=granularity.dataset(),
-        error_simulator=simulators,
-        make_monitor=partial(_monitor, recipe, folder) if diagnoses else None,
-        outcome_fn=granularity.outcome,
-        failure_fn=granularity.failure,
-        prompt_fn=granularity.prompt,
-        rollout_func=None if args.use_vllm and recipe.granularity == "step" else granularity.rollout,
-        peft_config=lora_config(recipe.lora),
-        callbacks=[MetricsCallback(granularity.take_counts, partial(folder.append, "metrics.jsonl"), *sinks)],
-        method=make_method(recipe, granularity),
-        record_group=lambda kind, record: folder.append(GROUP_LOGS[kind], record),
-    )
+    dataset, simulators = granularity.dataset(), simulators_of(recipe, folder.path) if diagnoses else None
     try:
-        trainer = build()
+        trainer = FissionGRPOTrainer(
+            model,
+            granularity.reward,
+            args,
+            processing_class=tokenizer,
+            train_dataset=dataset,
+            error_simulator=simulators,
+            make_monitor=partial(_monitor, recipe, folder) if diagnoses else None,
+            outcome_fn=granularity.outcome,
+            failure_fn=granularity.failure,
+            prompt_fn=granularity.prompt,
+            rollout_func=None if args.use_vllm and recipe.granularity == "step" else granularity.rollout,
+            peft_config=lora_config(recipe.lora),
+            callbacks=[MetricsCallback(granularity.take_counts, partial(folder.append, "metrics.jsonl"), *sinks)],
+            method=make_method(recipe, granularity),
+            record_group=lambda kind, record: folder.append(GROUP_LOGS[kind], record),
+        )
     except (ValueError, ImportError, RuntimeError) as error:  # of TRL, PEFT and what they call, for what no config checks
-        raise UserError(f"trainer, lora: {' '.join(str(error).split())}") from error
+        raise UserError(f"trainer, lora: {in_one_line(error)}") from error
     trainer.remove_callback(PrinterCallback)  # would print every log as a dictionary, into the progress display
     trainer.extra_state = lambda: {"logs": folder.offsets()}
     return trainer

@@ -26,7 +26,7 @@ def config(tmp_path: Path, **settings: Any) -> FissionGRPOConfig:
     [
         (
             {"recovery_fraction": 0.3},
-            r"recovery_fraction: 0\.3 of 16 rows is 5, .* multiple of recovery_generations \(4\) .*; 0, 0\.25, 0\.5, .* do",
+            r"recovery_fraction: 0\.3 of 16 rows is 5, .* multiple of recovery_generations \(4\) .*; 0, 0\.25, 0\.5 would",
         ),
         (
             {"recovery_generations": 8, "recovery_fraction": 0.5, "num_generations": 16},

@@ -26,7 +26,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.disk import write_whole
-from fission_grpo.errors import UserError
+from fission_grpo.errors import UserError, in_one_line
 from fission_grpo.recipe import SimulatorRecipe, dump_recipe, load_simulator_recipe
 from fission_grpo.rollout.loading import load_policy_model, places_of, resolve_model
 from fission_grpo.simulators.answer import answer_text
@@ -169,7 +169,7 @@ def _config(recipe: SimulatorRecipe, out: Path) -> SFTConfig:
     try:
         return SFTConfig(output_dir=str(out), seed=recipe.seed, **settings)
     except (TypeError, ValueError) as error:
-        raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+        raise UserError(f"trainer: {in_one_line(error)}") from error
 
 
 def _trainer(
