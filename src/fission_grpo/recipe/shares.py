@@ -6,7 +6,7 @@ def fitting_shares(wanted: float, rows: int, group: int, siblings: int, processe
 
     >>> fitting_shares(0.4, rows=128, group=8, siblings=8)
     '0.3125, 0.375, 0.4375 would'
-    >>> fitting_shares(0.4, rows=8, group=3, siblings=4)
+    >>> fitting_shares(0.4, rows=8, group=3, siblings=16)
     'no fraction would'
 
     Args:

@@ -25,7 +25,7 @@ from fission_grpo.training.adapters import lora_config
 from fission_grpo.training.config import FissionGRPOConfig
 from fission_grpo.training.lengths import Lengths, Progress, episode_lengths, step_lengths
 from fission_grpo.training.memory import ROWS_DECODED, MemoryEstimate, ModelSize, Workload, estimate_memory, model_size
-from fission_grpo.training.runs import tasks_of, trainer_config, trainer_fields
+from fission_grpo.training.runs import check_test_tasks, tasks_of, trainer_config, trainer_fields
 from fission_grpo.training.simulator.serving import check_simulators
 from fission_grpo.training.terminal import quieten
 
@@ -88,6 +88,7 @@ def dry_run(recipe: Recipe, progress: Progress) -> DryRun:
     plan = _plan(args)
     progress("Making tasks", 0, 1)
     tasks = tasks_of(recipe.tasks.train, "train", recipe.environment)
+    check_test_tasks(recipe)
     problems: list[str] = []
     chat, config = _model(recipe.model, problems)
     problems += _simulator_problems(recipe)

@@ -164,6 +164,7 @@ def check_trainable(recipe: Recipe, run: Path) -> None:
     check_recipe(recipe.model_dump(exclude_none=True), trainer_fields=trainer_fields())
     resolve_model(recipe.model)
     _method_settings(recipe)
+    check_test_tasks(recipe)
     check_vllm(recipe)
     if not is_main_process():
         return  # endpoints answer the main process alone
@@ -171,6 +172,16 @@ def check_trainable(recipe: Recipe, run: Path) -> None:
         endpoint_user(recipe.user.base_url, recipe.user.model).check()
     if recipe.recovers:
         check_simulators(recipe.simulator, run)
+
+
+def check_test_tasks(recipe: Recipe) -> None:
+    """Reads a file of test tasks, which are played only after training.
+
+    Raises:
+        UserError: it is missing or broken.
+    """
+    if recipe.evaluation.tasks and recipe.tasks.test.path is not None:
+        load_tasks(recipe.tasks.test.path)
 
 
 def check_vllm(recipe: Recipe) -> None:
@@ -211,10 +222,11 @@ def trainer_config(recipe: Recipe, run: Path) -> FissionGRPOConfig:
         fission["recovery_fraction"] = 0.0
     machine = {} if torch.cuda.is_available() else _CPU_DEFAULTS
     settings: dict[str, Any] = _DEFAULTS | machine | recipe.trainer | _method_settings(recipe) | fission
-    if settings["logging_steps"] != 1:
-        raise UserError(
-            f"trainer.logging_steps: {settings['logging_steps']} found, 1 is allowed: metrics have one line an update"
-        )
+    for key, allowed in (("logging_steps", 1), ("logging_strategy", "steps")):
+        if settings.get(key, allowed) != allowed:
+            raise UserError(
+                f"trainer.{key}: {settings[key]!r} found, {allowed!r} is allowed: an update has one line of metrics"
+            )
     try:
         return FissionGRPOConfig(
             output_dir=str(run),

@@ -85,11 +85,19 @@ def test_what_the_libraries_refuse_is_one_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("mistake", ["trainer.loss_type=nonsense", "trainer.learning_rate=fast"])
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "trainer.loss_type=nonsense",
+        "trainer.learning_rate=fast",
+        "trainer.logging_strategy=epoch",
+        "tasks.test=nowhere.jsonl",
+    ],
+)
 def test_a_run_folder_is_named_only_once_nothing_is_wrong(tmp_path: Path, mistake: str) -> None:
-    """Mistakes that only TRL's config knows."""
+    """Mistakes that only TRL's config knows, or that would show after training."""
     recipe, run = tmp_path / "a.yaml", tmp_path / "run"
-    recipe.write_text("tasks: {train: {generate: {count: 8, mix: compact}}}\n")
+    recipe.write_text("tasks: {train: {generate: {count: 8, mix: compact}}}\nevaluation: {tasks: 2}\n")
     command = [sys.executable, "-m", "fission_grpo", "train", str(recipe), mistake, "--run", str(run)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout.strip()) == (2, "")

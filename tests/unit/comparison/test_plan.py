@@ -2,12 +2,13 @@
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import yaml
 
 from fission_grpo.comparison.plan import FAST_BUDGET, Plan, load_plan
-from fission_grpo.comparison.worker import recipe_of_other
+from fission_grpo.comparison.worker import prepare, recipe_of_other
 from fission_grpo.errors import UserError
 from fission_grpo.recipe.nesting import differences, merged
 
@@ -155,3 +156,11 @@ def test_mistakes_in_other_benchmarks_are_one_sentence(tmp_path: Path) -> None:
     assert "`evaluation.also.retail.limi`" in sentence("retail", {**RETAIL, "limi": 3})
     assert "did you mean `evaluation.also.retail.limit`?" in sentence("retail", {**RETAIL, "limi": 3})
     assert "`evaluation.also.retail.tasks` is missing" in sentence("retail", {"limit": 3})
+
+
+@pytest.mark.parametrize("setting", [{"optim": "adamw"}, {"logging_strategy": "no"}])
+def test_what_only_trl_knows_of_an_arm_is_said_before_any_is_trained(tmp_path: Path, setting: dict[str, Any]) -> None:
+    plan = plan_of(tmp_path, arms={**TWO, "other": {"method": "fission", "trainer": setting}})
+    with pytest.raises(UserError, match=rf"arm `other`: .*{next(iter(setting.values()))}"):
+        prepare(tmp_path / "out", plan, Mock())
+    assert not (tmp_path / "out").exists()
