@@ -26,8 +26,9 @@ from fission_grpo.tasks.task import Task, save_tasks
 from fission_grpo.training.episode import EpisodeTasks
 from fission_grpo.training.rollouts import CONTEXT_COLUMN
 from fission_grpo.training.run_folder import RunFolder
-from fission_grpo.training.runs import build_trainer, granularity_of, trainer_config
+from fission_grpo.training.runs import build_trainer, granularity_of
 from fission_grpo.training.step import StepTasks
+from fission_grpo.training.trainer_config import trainer_config
 from trainer_speed.variants import trim_head
 
 TRL = "TRL's GRPOTrainer"

@@ -12,8 +12,9 @@ from fission_grpo.rollout.loading import load_policy_model
 from fission_grpo.simulators.fixed import FixedSimulator
 from fission_grpo.training.config import FissionGRPOConfig
 from fission_grpo.training.run_folder import RunFolder
-from fission_grpo.training.runs import build_trainer, tasks_of, trainer_config
+from fission_grpo.training.runs import build_trainer, tasks_of
 from fission_grpo.training.trainer import FissionGRPOTrainer
+from fission_grpo.training.trainer_config import trainer_config
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "bfcl_quick.yaml"
 SMALL = (

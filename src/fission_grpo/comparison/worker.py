@@ -114,13 +114,12 @@ def prepare(out: Path, plan: Plan, tell: Tell) -> None:
     Raises:
         UserError: an arm is wrong, there are too few test tasks, or the probe set does not fit.
     """
-    from fission_grpo.training.runs import check_trainable, trainer_config
+    from fission_grpo.training.runs import check_trainable
 
     tell(Phase("check"))
     for arm in plan.arms:
         try:
             check_trainable(arm.recipe, out / arm.name)
-            trainer_config(arm.recipe, out / arm.name)
         except UserError as error:
             raise UserError(f"arm `{arm.name}`: {error}") from error
     if not (out / "tasks" / MANIFEST).is_file():

@@ -37,4 +37,4 @@ TrainerSettings = Annotated[dict[str, Any], AfterValidator(_trainer)]
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, and `"8"` is not a number."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)

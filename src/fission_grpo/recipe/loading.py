@@ -119,7 +119,7 @@ def _check_trainer(
             raise UserError(f"{source}: `trainer.{key}` = {value!r}: should be {expected}{bare}") from error
 
 
-_OF_DATACLASS = ConfigDict(arbitrary_types_allowed=True)
+_OF_DATACLASS = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
 class _Loader(yaml.SafeLoader):
@@ -211,6 +211,7 @@ _EXPECTED = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "float_type": "a number",
+    "finite_number": "a finite number",
     "bool_type": "true or false",
     "string_type": "text",
     "list_type": "a list",

@@ -19,6 +19,10 @@ OWNED_BY_RECIPE = {
     "seed": "`seed`",
     "temperature": "`rollout.temperature`",
     "max_completion_length": "`rollout.max_new_tokens`",
+    "data_seed": "`seed`",
+    "signal_filter": "`fission.signal_filter`",
+    "success_threshold": "the task's reference or verdict",
+    "resume_from_checkpoint": "`fission resume RUN`",
 }
 """Fields of TRL's config that the recipe sets itself: two places for one setting would contradict each other."""
 DEFAULT_BATCH = {"per_device_train_batch_size": 32, "gradient_accumulation_steps": 4}

@@ -8,6 +8,7 @@ from trl.trainer.grpo_config import GRPOConfig
 
 from fission_grpo.errors import UserError
 from fission_grpo.fission import FissionSettings, PoolOrder, RecoveryContext, SignalFilter
+from fission_grpo.fission.trigger import recovery_groups
 from fission_grpo.recipe.shares import fitting_shares
 from fission_grpo.types import FeedbackLevel
 
@@ -21,6 +22,18 @@ _CHOICES_OF_TRL = {
     "vllm_importance_sampling_mode": ["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"],
 }
 """TRL looks at them when the first batch is played and its loss computed, long after the model is loaded."""
+_LEAST = {
+    "learning_rate": 0,
+    "num_iterations": 1,
+    "save_steps": 1,
+    "recovery_generations": 2,
+    "trigger_interval": 1,
+    "trigger_size": 1,
+    "pool_capacity": 1,
+    "pool_max_age": 1,
+    "max_attempts": 1,
+    "max_context_tokens": 1,
+}
 
 
 @dataclass
@@ -67,13 +80,15 @@ class FissionGRPOConfig(GRPOConfig):
         _check_choice("feedback_level", self.feedback_level, [int(level) for level in FeedbackLevel])
         if not 0.0 <= self.recovery_fraction <= 1.0:
             raise UserError(f"recovery_fraction: {self.recovery_fraction} found, a share from 0 to 1 is allowed")
-        if self.learning_rate < 0.0:
-            raise UserError(f"learning_rate: {self.learning_rate:g} found, 0 or more is allowed")
-        if self.num_iterations < 1:
-            raise UserError(f"num_iterations: {self.num_iterations} found, 1 or more updates of a batch are allowed")
-        if self.recovery_generations < 2:
-            raise UserError(f"recovery_generations: {self.recovery_generations} found, 2 or more make a group")
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise UserError(f"{name}: {getattr(self, name):g} found, {least} or more is allowed")
+        if self.max_steps != -1 and self.max_steps < 1:
+            raise UserError(f"max_steps: {self.max_steps} found, 1 or more is allowed, or -1: num_train_epochs decides then")
+        if self.max_steps == -1 and self.num_train_epochs <= 0:
+            raise UserError(f"num_train_epochs: {self.num_train_epochs:g} found, more than 0 is allowed")
         self._check_rows()
+        self._check_pool()
         self._check_saves()
 
     def fission_settings(self) -> FissionSettings:
@@ -99,6 +114,17 @@ class FissionGRPOConfig(GRPOConfig):
             raise UserError(
                 f"recovery_fraction: {self.recovery_fraction} leaves {rows - recovery} of {rows} rows to exploration, which "
                 f"must be a multiple of num_generations ({self.num_generations})"
+            )
+
+    def _check_pool(self) -> None:
+        """A pool that never holds what a batch needs would make the run plain GRPO."""
+        settings = self.fission_settings()
+        groups = recovery_groups(settings, self.generation_batch_size or 0)
+        if groups and max(groups, self.trigger_size) > self.pool_capacity:
+            needed = f"the {groups} recovery groups of a batch" if groups >= self.trigger_size else "trigger_size"
+            raise UserError(
+                f"pool_capacity: {self.pool_capacity} found, {max(groups, self.trigger_size)} or more is allowed: the pool "
+                f"could never hold {needed}, and no recovery would be trained"
             )
 
     def _check_saves(self) -> None:

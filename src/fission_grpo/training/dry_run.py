@@ -25,9 +25,11 @@ from fission_grpo.training.adapters import lora_config
 from fission_grpo.training.config import FissionGRPOConfig
 from fission_grpo.training.lengths import Lengths, Progress, episode_lengths, step_lengths
 from fission_grpo.training.memory import ROWS_DECODED, MemoryEstimate, ModelSize, Workload, estimate_memory, model_size
-from fission_grpo.training.runs import check_test_tasks, tasks_of, trainer_config, trainer_fields
+from fission_grpo.training.refusals import told_as
+from fission_grpo.training.runs import check_test_tasks, tasks_of
 from fission_grpo.training.simulator.serving import check_simulators
 from fission_grpo.training.terminal import quieten
+from fission_grpo.training.trainer_config import trainer_config, trainer_fields
 
 _SHOWN = 3
 """Problems of one kind."""
@@ -102,7 +104,8 @@ def dry_run(recipe: Recipe, progress: Progress) -> DryRun:
             f"rows in groups of {plan.group}"
         )
     work = _workload(recipe, args, lengths)
-    size = None if config is None else model_size(config, lora_config(recipe.lora))
+    with told_as("model, lora"):
+        size = None if config is None else model_size(config, lora_config(recipe.lora))
     return DryRun(
         tasks=len(tasks),
         instances=instances,

@@ -17,7 +17,7 @@ import logging
 import os
 import platform
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,14 @@ class RunFolder:
         (path / "versions.json").write_text(json.dumps(_versions(), indent=1), encoding="utf-8")
         write_whole(path / "recipe.yaml", dump_recipe(recipe))  # whoever finds it takes the run up again
         return cls(path)
+
+    def take_back(self) -> None:
+        """Undoes `create`: a mistake was found before anything was trained, and the corrected command begins here anew."""
+        for name in ("recipe.yaml", "versions.json", ".lock"):
+            (self.path / name).unlink(missing_ok=True)
+        with suppress(OSError):  # something else lies there
+            (self.path / "trajectories").rmdir()
+            self.path.rmdir()
 
     def recipe(self) -> Recipe:
         """The recipe as it was resolved.
@@ -137,6 +145,7 @@ class RunFolder:
 
     def cut_back(self, offsets: Mapping[str, int]) -> None:
         """Drops what the logs gained after a checkpoint was taken."""
+        (self.path / "trajectories").mkdir(exist_ok=True)  # whoever copied a run may have left its logs out
         for log in LOGS:
             path = self.path / log
             if path.exists():

@@ -3,10 +3,8 @@
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any, get_type_hints
 
 import torch
 from accelerate import PartialState
@@ -18,8 +16,7 @@ from fission_grpo.chat.tool_template import shows_tools
 from fission_grpo.environments.base import ComparableEnvironment
 from fission_grpo.environments.registry import endpoint_user, make_environment
 from fission_grpo.environments.tau2 import tau2_tasks
-from fission_grpo.errors import UserError, in_one_line
-from fission_grpo.fission import FissionSettings
+from fission_grpo.errors import UserError
 from fission_grpo.launcher import is_main_process, launched_processes
 from fission_grpo.recipe import Recipe, TaskSource, UserSection
 from fission_grpo.recipe.loading import check_recipe
@@ -37,6 +34,7 @@ from fission_grpo.training.episode import EpisodeTasks
 from fission_grpo.training.methods.registry import CLASSES, make_method
 from fission_grpo.training.metrics import BudgetCallback, MetricsCallback, MetricSink
 from fission_grpo.training.processes import from_main
+from fission_grpo.training.refusals import told_as
 from fission_grpo.training.run_folder import ALIGNMENT_LOG, GROUP_LOGS, RunFolder
 from fission_grpo.training.shortages import told_in_one_sentence
 from fission_grpo.training.signing import check_key
@@ -45,28 +43,7 @@ from fission_grpo.training.simulator.serving import check_simulators, refresher_
 from fission_grpo.training.step import StepTasks
 from fission_grpo.training.terminal import quieten
 from fission_grpo.training.trainer import FissionGRPOTrainer
-from fission_grpo.types import FeedbackLevel
-
-_CPU_DEFAULTS = {"use_cpu": True, "bf16": False, "activation_checkpointing": False}
-_DEFAULTS = {
-    "logging_steps": 1,
-    "save_steps": 20,
-    "save_total_limit": 2,
-    "report_to": "none",
-    "beta": 0.0,
-    "lr_scheduler_type": "constant",
-    "log_level_replica": "error",  # what every process has to say, the main one says
-    "disable_tqdm": True,  # our own progress display is fed by the same log
-    "ddp_find_unused_parameters": False,  # looking for them costs time; a mixture of experts has some
-}
-"""What a recipe need not say; whatever it says in `trainer` wins."""
-
-
-def trainer_fields() -> dict[str, Any]:
-    """The names that a recipe's `trainer` section may hold, and the types of their values."""
-    own = {each.name for each in fields(FissionSettings)}
-    types = {name: kind for name, kind in get_type_hints(FissionGRPOConfig).items() if name not in own}
-    return types | {"scale_rewards": str | bool}  # TRL takes both, and says so everywhere but in the type
+from fission_grpo.training.trainer_config import trainer_config, trainer_fields
 
 
 def train(
@@ -108,7 +85,12 @@ def train(
     started(folder.path)
     with folder.alone() if PartialState().is_main_process else nullcontext():
         newest, logged = from_main(lambda: _newest(folder, trusted)) if resume else (None, {})
-        trainer = build_trainer(recipe, args, tasks, folder, sinks)
+        try:
+            trainer = build_trainer(recipe, args, tasks, folder, sinks)
+        except UserError:
+            if not resume and is_main_process():
+                folder.take_back()
+            raise
         spent = from_main(lambda: _tokens_before(folder, logged))
         if token_budget is not None:
             trainer.add_callback(BudgetCallback(token_budget, spent))
@@ -163,9 +145,9 @@ def check_trainable(recipe: Recipe, run: Path) -> None:
     """
     check_recipe(recipe.model_dump(exclude_none=True), trainer_fields=trainer_fields())
     resolve_model(recipe.model)
-    _method_settings(recipe)
     check_test_tasks(recipe)
     check_vllm(recipe)
+    trainer_config(recipe, run)
     if not is_main_process():
         return  # endpoints answer the main process alone
     if recipe.user is not None:
@@ -214,42 +196,6 @@ def tasks_of(source: TaskSource, split: Split, environment: str) -> list[Task]:
     return generate_tasks(made.count, made.seed, make_environment(environment), mix=Mix(made.mix), shares=shares)
 
 
-def trainer_config(recipe: Recipe, run: Path) -> FissionGRPOConfig:
-    """The recipe as settings of the trainer; on a machine without a GPU, the ones that a CPU needs."""
-    fission = recipe.fission.model_dump(exclude={"simulators", "recovery_horizon", "feedback_level"})
-    fission["feedback_level"] = int(FeedbackLevel[recipe.fission.feedback_level.upper()])
-    if not recipe.recovers:
-        fission["recovery_fraction"] = 0.0
-    machine = {} if torch.cuda.is_available() else _CPU_DEFAULTS
-    settings: dict[str, Any] = _DEFAULTS | machine | recipe.trainer | _method_settings(recipe) | fission
-    for key, allowed in (("logging_steps", 1), ("logging_strategy", "steps")):
-        if settings.get(key, allowed) != allowed:
-            raise UserError(
-                f"trainer.{key}: {settings[key]!r} found, {allowed!r} is allowed: an update has one line of metrics"
-            )
-    try:
-        return FissionGRPOConfig(
-            output_dir=str(run),
-            seed=recipe.seed,
-            temperature=recipe.rollout.temperature,
-            max_completion_length=recipe.rollout.max_new_tokens,
-            **settings,
-        )
-    except (TypeError, ValueError) as error:
-        raise UserError(f"trainer: {in_one_line(error)}") from error
-
-
-def _method_settings(recipe: Recipe) -> dict[str, Any]:
-    """The fields of TRL's config that the method decides."""
-    settings = CLASSES[recipe.method].settings
-    for key, value in settings.items():
-        if recipe.trainer.get(key, value) != value:
-            raise UserError(
-                f"trainer.{key}: {recipe.trainer[key]!r} found, {value!r} is allowed: `method: {recipe.method}` decides it"
-            )
-    return dict(settings)
-
-
 def build_trainer(
     recipe: Recipe, args: FissionGRPOConfig, tasks: Sequence[Task], folder: RunFolder, sinks: Sequence[MetricSink]
 ) -> FissionGRPOTrainer:
@@ -260,7 +206,7 @@ def build_trainer(
     granularity = granularity_of(recipe, tasks, ChatFormat(tokenizer))
     diagnoses = recipe.recovers and PartialState().is_main_process  # a simulator may be large
     dataset, simulators = granularity.dataset(), simulators_of(recipe, folder.path) if diagnoses else None
-    try:
+    with told_as("trainer, lora"):  # TRL, PEFT and what they call, for what no config checks
         trainer = FissionGRPOTrainer(
             model,
             granularity.reward,
@@ -278,8 +224,6 @@ def build_trainer(
             method=make_method(recipe, granularity),
             record_group=lambda kind, record: folder.append(GROUP_LOGS[kind], record),
         )
-    except (ValueError, ImportError, RuntimeError) as error:  # of TRL, PEFT and what they call, for what no config checks
-        raise UserError(f"trainer, lora: {in_one_line(error)}") from error
     trainer.remove_callback(PrinterCallback)  # would print every log as a dictionary, into the progress display
     trainer.extra_state = lambda: {"logs": folder.offsets()}
     return trainer

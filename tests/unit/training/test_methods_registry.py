@@ -8,7 +8,7 @@ from fission_grpo.errors import UserError
 from fission_grpo.recipe import load_recipe
 from fission_grpo.recipe.methods import METHODS, MethodName
 from fission_grpo.training.methods.registry import CLASSES
-from fission_grpo.training.runs import trainer_config, trainer_fields
+from fission_grpo.training.trainer_config import trainer_config, trainer_fields
 
 RECIPE = Path(__file__).parents[3] / "recipes" / "bfcl_quick.yaml"
 
@@ -45,6 +45,15 @@ def test_settings_of_a_method_reach_trl(method: MethodName, tmp_path: Path) -> N
         (["method=reflection", "fission.recovery_generations=2"], ["fission.recovery_generations", "2", "even"]),
         (["method=reflection", "fission.recovery_context=prompt"], ["fission.recovery_context", "prompt", "feedback"]),
         (["method=reflection", "fission.refission=true"], ["fission.refission", "true", "false"]),
+        (["trainer.remove_unused_columns=true"], ["trainer.remove_unused_columns", "True", "False"]),
+        (["trainer.min_p=0.1"], ["trainer.min_p", "0.1", "no effect", "top_p"]),
+        (["trainer.chat_template_kwargs={enable_thinking: false}"], ["trainer.chat_template_kwargs", "no effect"]),
+        (["trainer.signal_filter=outcome"], ["trainer.signal_filter", "fission.signal_filter"]),
+        (["trainer.learning_rate=.inf"], ["trainer.learning_rate", "inf", "finite number"]),
+        (["trainer.adam_beta1=1.5"], ["trainer", "beta", "1.5"]),
+        (["trainer.lr_scheduler_type=cosine", "trainer.lr_scheduler_kwargs={cycles: 2}"], ["trainer", "cycles"]),
+        (["trainer.dataloader_prefetch_factor=2"], ["trainer", "prefetch_factor"]),
+        (["trainer.deepspeed=ds.json"], ["trainer", "eepspeed"]),
     ],
 )
 def test_mistakes_with_methods_are_one_sentence(overrides: list[str], parts: list[str]) -> None:

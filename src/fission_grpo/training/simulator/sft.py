@@ -26,7 +26,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.disk import write_whole
-from fission_grpo.errors import UserError, in_one_line
+from fission_grpo.errors import UserError
 from fission_grpo.recipe import SimulatorRecipe, dump_recipe, load_simulator_recipe
 from fission_grpo.rollout.loading import load_policy_model, places_of, resolve_model
 from fission_grpo.simulators.answer import answer_text
@@ -34,6 +34,7 @@ from fission_grpo.simulators.local import CARD_FILE, SimulatorCard, fingerprint,
 from fission_grpo.simulators.prompt import INSTRUCTION, diagnosis_prompt
 from fission_grpo.training import checkpoint
 from fission_grpo.training.adapters import lora_config
+from fission_grpo.training.refusals import told_as, try_out
 from fission_grpo.training.simulator.examples import Example, load_examples
 from fission_grpo.training.terminal import quieten
 
@@ -92,11 +93,11 @@ def train_simulator(recipe: SimulatorRecipe, out: Path, *, resume: bool = False,
     _check_sizes(recipe, len(train), len(validation))
     resolve_model(recipe.model)
     args = _config(recipe, out)
+    trainer = _trainer(recipe, args, train, validation, sink)
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / "recipe.yaml", dump_recipe(recipe))
+    write_whole(out / "recipe.yaml", dump_recipe(recipe))  # from here on, --resume takes the training up
     newest = checkpoint.newest_complete(out) if resume else None
     _cut_back(out / LOG_FILE, checkpoint.step_of(newest) if newest else 0)
-    trainer = _trainer(recipe, args, train, validation, sink)
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     _save(trainer, recipe, out / "model", train)
     return out / "model"
@@ -166,10 +167,10 @@ def _check_sizes(recipe: SimulatorRecipe, train: int, validation: int) -> None:
 
 def _config(recipe: SimulatorRecipe, out: Path) -> SFTConfig:
     settings: dict[str, Any] = _DEFAULTS | ({} if torch.cuda.is_available() else _CPU_DEFAULTS) | recipe.trainer | _FIXED
-    try:
-        return SFTConfig(output_dir=str(out), seed=recipe.seed, **settings)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"trainer: {in_one_line(error)}") from error
+    with told_as("trainer"):
+        args = SFTConfig(output_dir=str(out), seed=recipe.seed, **settings)
+        try_out(args)
+    return args
 
 
 def _trainer(
@@ -185,7 +186,7 @@ def _trainer(
         raise UserError(
             f"model {recipe.model}: no example fits its context of {longest} tokens; take a model of a longer one"
         )
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), told_as("trainer, lora"):
         warnings.filterwarnings("ignore", category=UserWarning)
         trainer = SFTTrainer(
             model=model,
