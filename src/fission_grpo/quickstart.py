@@ -77,9 +77,10 @@ def run_quickstart(out: Path, size: Size, say: Callable[[str], None], display: P
         display: shows the two methods, by the titles of `METHODS`.
 
     Raises:
-        UserError: the folder holds a quickstart of another size, or a worker failed.
+        UserError: the folder holds a quickstart of another size or something else, or a worker failed.
         KeyboardInterrupt: after the workers have left.
     """
+    _check_folder(out)
     recipes: dict[MethodName, Recipe] = {method: quickstart_recipe(method, size, out / "tasks") for method in ARMS}
     for method, recipe in recipes.items():
         _check_same(out / method, recipe)
@@ -142,6 +143,14 @@ class _Watcher:
     def ended(self, name: str, failure: Failure | None) -> None:
         if failure is not None:
             raise UserError(f"{METHODS[cast(MethodName, name)].title}: {failure.sentence}; see {failure.log}")
+
+
+def _check_folder(out: Path) -> None:
+    own = {"tasks", "start", "report.html", *ARMS, *(f"{method}.log" for method in ARMS)}
+    found = {each.name for each in out.iterdir() if not each.name.startswith(".")} if out.is_dir() else set[str]()
+    foreign = sorted(found - own)
+    if foreign:
+        raise UserError(f"--out {out}: {foreign[0]!r} in it is of no quickstart; name another folder")
 
 
 def _check_same(run: Path, recipe: Recipe) -> None:

@@ -32,3 +32,10 @@ def test_a_folder_with_another_quickstart_is_refused(tmp_path: Path) -> None:
     (tmp_path / "fission" / "recipe.yaml").write_text(dump_recipe(quickstart_recipe("fission", FULL, tmp_path / "tasks")))
     with pytest.raises(UserError, match="another size"):
         run_quickstart(tmp_path, FAST, lambda _: None, ProgressDisplay({}))
+
+
+def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UserError, match=r"'thesis\.tex' in it is of no quickstart"):
+        run_quickstart(tmp_path, FAST, lambda _: None, ProgressDisplay({}))
+    assert [each.name for each in tmp_path.iterdir()] == ["thesis.tex"]

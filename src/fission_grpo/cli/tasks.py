@@ -19,7 +19,7 @@ from fission_grpo.environments.registry import make_environment
 from fission_grpo.tasks.generate import generate_tasks
 from fission_grpo.tasks.mix import Mix
 from fission_grpo.tasks.proof import careless_results
-from fission_grpo.tasks.splits import write_splits
+from fission_grpo.tasks.splits import check_folder, write_splits
 from fission_grpo.tasks.task import Task, load_tasks
 from fission_grpo.types import ToolCall
 
@@ -40,6 +40,7 @@ def generate(
     Example: fission tasks generate --out tasks --count 5000 --seed 0 --mix compact
     """
     console = Console()
+    check_folder(out)
     environment = make_environment("bfcl")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:

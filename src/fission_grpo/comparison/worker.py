@@ -128,6 +128,7 @@ def prepare(out: Path, plan: Plan, tell: Tell) -> None:
 
 def _freeze(folder: Path, plan: Plan, tell: Tell) -> None:
     from fission_grpo.evaluation.probe_set import save_probe
+    from fission_grpo.tasks.splits import check_apart
     from fission_grpo.tasks.task import save_tasks
     from fission_grpo.training.runs import tasks_of
 
@@ -138,10 +139,10 @@ def _freeze(folder: Path, plan: Plan, tell: Tell) -> None:
     test = tasks_of(recipe.tasks.test, "test", recipe.environment)[:wanted]
     if len(test) < wanted:
         raise UserError(f"`evaluation.tasks` = {wanted}, but `tasks.test` holds {len(test)}; make one of them the other")
-    _check_apart(train, [task.scenario for task in test], "`tasks.test`")
+    check_apart(train, [task.scenario for task in test], "`tasks.test`")
     tell(Phase("probe set"))
     contexts = _probe_contexts(plan, tell)
-    _check_apart(train, [context.task.scenario for context in contexts], "the probe set")
+    check_apart(train, [context.task.scenario for context in contexts], "the probe set")
     save_tasks(train, folder / "train.jsonl")
     save_tasks(test, folder / "test.jsonl")
     save_probe(contexts, folder / "probe.jsonl")
@@ -155,6 +156,7 @@ def _freeze_others(folder: Path, plan: Plan, train: "Sequence[Task]") -> None:
     from fission_grpo.environments.registry import endpoint_user
     from fission_grpo.evaluation.tau.baseline import do_nothing
     from fission_grpo.evaluation.tau.benchmarks import BENCHMARKS
+    from fission_grpo.tasks.splits import check_apart
     from fission_grpo.tasks.task import save_tasks
     from fission_grpo.training.runs import tasks_of
 
@@ -166,7 +168,7 @@ def _freeze_others(folder: Path, plan: Plan, train: "Sequence[Task]") -> None:
             raise UserError(
                 f"`evaluation.also.{name}.tasks` are of several environments ({', '.join(environments)}); split them"
             )
-        _check_apart(train, [task.scenario for task in tasks], f"`evaluation.also.{name}.tasks`")
+        check_apart(train, [task.scenario for task in tasks], f"`evaluation.also.{name}.tasks`")
         if other.user is not None:
             endpoint_user(other.user.base_url, other.user.model).check()
         if environments[0] in BENCHMARKS:
@@ -174,15 +176,6 @@ def _freeze_others(folder: Path, plan: Plan, train: "Sequence[Task]") -> None:
         save_tasks(tasks, folder / other_file(name))
     if nothing:
         write_whole(folder / NOTHING_FILE, json.dumps(nothing, indent=1) + "\n")
-
-
-def _check_apart(train: "Sequence[Task]", scenarios: Sequence[str], what: str) -> None:
-    shared = {task.scenario for task in train}.intersection(scenarios)
-    if shared:
-        raise UserError(
-            f"{what} and `tasks.train` share {len(shared)} scenarios, such as {min(shared)!r}; what is evaluated must "
-            "not be trained on"
-        )
 
 
 def _probe_contexts(plan: Plan, tell: Tell) -> "list[ErrorContext]":

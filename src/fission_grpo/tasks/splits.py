@@ -1,13 +1,14 @@
-"""Writes generated tasks to disk: one file a split, and a manifest that says what they are and how to make them again."""
+"""Splits of tasks: written to disk with a manifest that says what they are and how to make them again, and kept apart."""
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, get_args
 
+from fission_grpo.errors import UserError
 from fission_grpo.tasks.task import Split, Task, save_tasks
 
 MANIFEST = "manifest.json"
@@ -16,6 +17,15 @@ MANIFEST = "manifest.json"
 def tag_counts(tasks: Sequence[Task]) -> dict[str, int]:
     """How many tasks carry each tag, by name of the tag."""
     return dict(sorted(Counter(tag for task in tasks for tag in task.tags).items()))
+
+
+def check_folder(folder: Path) -> None:
+    """Raises UserError where `write_splits` would write over files that it did not write."""
+    foreign = [name for split in get_args(Split) if (folder / (name := f"{split}.jsonl")).exists()]
+    if foreign and not (folder / MANIFEST).exists():
+        raise UserError(
+            f"--out {folder}: {foreign[0]!r} in it was not generated, there is no {MANIFEST}; name another folder"
+        )
 
 
 def write_splits(tasks: Sequence[Task], folder: Path, *, command: str, seed: int) -> dict[str, Any]:
@@ -36,6 +46,16 @@ def write_splits(tasks: Sequence[Task], folder: Path, *, command: str, seed: int
     manifest = {"command": command, "seed": seed, "bfcl_eval": _version("bfcl-eval"), "files": files}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return manifest
+
+
+def check_apart(train: Sequence[Task], scenarios: Iterable[str], what: str) -> None:
+    """Raises UserError where `what` is evaluated on scenarios that are trained on."""
+    shared = {task.scenario for task in train}.intersection(scenarios)
+    if shared:
+        raise UserError(
+            f"{what} and `tasks.train` share {len(shared)} scenarios, such as {min(shared)!r}; what is evaluated must "
+            "not be trained on"
+        )
 
 
 def _version(package: str) -> str:

@@ -88,6 +88,7 @@ class Task:
 
 
 _TASK = TypeAdapter(Task)
+_ROLES = ("system", "user", "assistant", "tool")
 
 
 def load_tasks(path: Path | str) -> list[Task]:
@@ -112,6 +113,8 @@ def load_tasks(path: Path | str) -> list[Task]:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the whole line"
             raise UserError(f"task file {path}, line {number}, field {where}: {first['msg']}") from error
+        if fault := _fault(task):
+            raise UserError(f"task file {path}, line {number}, field {fault}")
         if task.id in seen:
             raise UserError(f"task file {path}, line {number}, field id: {task.id!r} stands on line {seen[task.id]} already")
         seen[task.id] = number
@@ -119,6 +122,20 @@ def load_tasks(path: Path | str) -> list[Task]:
     if not tasks:
         raise UserError(f"task file {path}: no tasks in it")
     return tasks
+
+
+def _fault(task: Task) -> str | None:
+    """What is wrong with the turns. One without messages is none: an environment may have more to say by itself."""
+    if not task.turns:
+        return "turns: none found, at least one is needed"
+    for number, turn in enumerate(task.turns):
+        for message in turn.messages:
+            if message.get("role") not in _ROLES or not isinstance(message.get("content"), str):
+                return (
+                    f"turns.{number}.messages: {message!r} found, a message has a `role` ({', '.join(_ROLES)}) and a "
+                    "`content`, which is text"
+                )
+    return None
 
 
 def _text(path: Path) -> str:

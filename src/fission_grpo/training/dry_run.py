@@ -90,7 +90,7 @@ def dry_run(recipe: Recipe, progress: Progress) -> DryRun:
     plan = _plan(args)
     progress("Making tasks", 0, 1)
     tasks = tasks_of(recipe.tasks.train, "train", recipe.environment)
-    check_test_tasks(recipe)
+    check_test_tasks(recipe, tasks)
     problems: list[str] = []
     chat, config = _model(recipe.model, problems)
     problems += _simulator_problems(recipe)

@@ -45,11 +45,16 @@ class RunFolder:
         """Starts a run folder.
 
         Raises:
-            UserError: there is a run in it already.
+            UserError: there is a run in it already, or something that a run would write over.
         """
         if (path / "recipe.yaml").exists():
             raise UserError(
                 f"run folder {path}: there is a run in it; `fission resume {path}` continues it, --run names another"
+            )
+        foreign = [each.name for name in ("model", "metrics.jsonl", "checkpoint-*") for each in path.glob(name)]
+        if foreign:
+            raise UserError(
+                f"run folder {path}: {foreign[0]!r} in it is of no run, there is no recipe.yaml; --run names another"
             )
         (path / "trajectories").mkdir(parents=True, exist_ok=True)
         (path / "versions.json").write_text(json.dumps(_versions(), indent=1), encoding="utf-8")

@@ -25,6 +25,7 @@ from fission_grpo.rollout.loading import load_policy_model, resolve_model
 from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.tasks.generate import SplitShares, generate_tasks
 from fission_grpo.tasks.mix import Mix
+from fission_grpo.tasks.splits import check_apart
 from fission_grpo.tasks.task import Split, Task, load_tasks
 from fission_grpo.training import checkpoint
 from fission_grpo.training.adapters import lora_config
@@ -77,6 +78,7 @@ def train(
     check_trainable(recipe, run)
     check_key()
     tasks = tasks_of(recipe.tasks.train, "train", recipe.environment)
+    check_test_tasks(recipe, tasks)
     args = trainer_config(recipe, run)
     folder = from_main(
         lambda: RunFolder(run) if resume else RunFolder.create(run, on_one_process(recipe, launched_processes()))
@@ -145,7 +147,6 @@ def check_trainable(recipe: Recipe, run: Path) -> None:
     """
     check_recipe(recipe.model_dump(exclude_none=True), trainer_fields=trainer_fields())
     resolve_model(recipe.model)
-    check_test_tasks(recipe)
     check_vllm(recipe)
     trainer_config(recipe, run)
     if not is_main_process():
@@ -156,14 +157,15 @@ def check_trainable(recipe: Recipe, run: Path) -> None:
         check_simulators(recipe.simulator, run)
 
 
-def check_test_tasks(recipe: Recipe) -> None:
+def check_test_tasks(recipe: Recipe, train_tasks: Sequence[Task]) -> None:
     """Reads a file of test tasks, which are played only after training.
 
     Raises:
-        UserError: it is missing or broken.
+        UserError: it is missing or broken, or holds scenarios that are trained on.
     """
     if recipe.evaluation.tasks and recipe.tasks.test.path is not None:
-        load_tasks(recipe.tasks.test.path)
+        tested = load_tasks(recipe.tasks.test.path)[: recipe.evaluation.tasks]
+        check_apart(train_tasks, [task.scenario for task in tested], "`tasks.test`")
 
 
 def check_vllm(recipe: Recipe) -> None:

@@ -93,6 +93,7 @@ def test_what_the_libraries_refuse_is_one_sentence(tmp_path: Path) -> None:
         "trainer.learning_rate=fast",
         "trainer.logging_strategy=epoch",
         "tasks.test=nowhere.jsonl",
+        "trainer.adam_beta1=1.5",
     ],
 )
 def test_a_run_folder_is_named_only_once_nothing_is_wrong(tmp_path: Path, mistake: str) -> None:

@@ -6,9 +6,11 @@ from inspect import signature
 from pathlib import Path
 from typing import get_args
 
+import pytest
 from typer.testing import CliRunner
 
 from fission_grpo.cli.tasks import app, generate
+from fission_grpo.errors import UserError
 from fission_grpo.recipe import GeneratedTasks
 from fission_grpo.tasks.generate import generate_tasks
 from fission_grpo.tasks.mix import Mix
@@ -35,6 +37,13 @@ def test_generate_writes_splits_and_a_true_manifest_and_inspect_shows_real_error
     assert shown.exit_code == 0, shown.output
     assert "40 tasks, 40 scenarios" in " ".join(shown.output.split())
     assert '"error":' in shown.output and "careless" in shown.output
+
+
+def test_generate_writes_over_no_tasks_of_ones_own(tmp_path: Path):
+    (tmp_path / "train.jsonl").write_text("mine")
+    with pytest.raises(UserError, match=r"'train\.jsonl' in it was not generated"):
+        CliRunner().invoke(app, ["generate", "--out", str(tmp_path), "--count", "3"], catch_exceptions=False)
+    assert (tmp_path / "train.jsonl").read_text() == "mine"
 
 
 def test_inspect_counts_categories_and_shows_what_is_withheld(tmp_path: Path):

@@ -27,6 +27,24 @@ def folder(tmp_path: Path) -> RunFolder:
     return RunFolder.create(tmp_path / "run", Recipe.model_validate({"tasks": {"train": "a", "test": "b"}}))
 
 
+def test_a_run_begins_where_nothing_is_written_over(folder: RunFolder, tmp_path: Path):
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"mine: 'model' in it is of no run"):
+        RunFolder.create(tmp_path / "mine", folder.recipe())
+    with pytest.raises(UserError, match=r"there is a run in it; `fission resume"):
+        RunFolder.create(folder.path, folder.recipe())
+
+
+def test_what_is_taken_back_can_begin_anew(folder: RunFolder):
+    recipe = folder.recipe()
+    (folder.path / "notes.txt").touch()
+    folder.take_back()
+    assert [each.name for each in folder.path.iterdir()] == ["notes.txt"]
+    (folder.path / "notes.txt").unlink()
+    RunFolder.create(folder.path, recipe).take_back()
+    assert not folder.path.exists()
+
+
 def test_what_came_behind_a_checkpoint_is_cut(folder: RunFolder):
     folder.append("metrics.jsonl", {"step": 1})
     offsets = folder.offsets()
