@@ -33,6 +33,7 @@ def test_a_second_call_plays_only_what_is_missing(file: Path, tmp_path: Path) ->
     shown = invoke(*common)
     assert "solved" in shown
     assert "recovery (turn)" in shown
+    assert "recovery (turn)" in (tmp_path / "out" / "report.html").read_text()
     records = tmp_path / "out" / "bundled.jsonl"
     assert len(load_records(records)) == 6
     assert {record.task_id for record in load_records(records)} <= set(file.read_text().split('"'))

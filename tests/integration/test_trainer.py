@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+import training_runs
 from datasets import Dataset
 from training_runs import SETTINGS
 from trl.trainer.grpo_config import GRPOConfig
@@ -175,6 +176,27 @@ def test_every_row_is_rendered_with_its_own_tools(tmp_path: Path):
     trainer._tokenize_prompts = watched
     trainer.train()
     assert len(rendered) == 16
+
+
+def test_settings_of_the_chat_template_hold_for_prompts_and_recoveries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    model, tokenizer = load_policy_model("bundled")
+    tokenizer.chat_template = "{% if terse %}<|im_start|>system\nBe terse.<|im_end|>\n{% endif %}" + str(
+        tokenizer.chat_template
+    )
+    monkeypatch.setattr(training_runs, "load_policy_model", lambda _: (model, tokenizer))
+    settings = {"chat_template_kwargs": {"terse": True}, "recovery_fraction": 0.5, "max_steps": 2}
+    kinds: set[str] = set()
+
+    def record(kind: str, _: dict[str, Any]) -> None:
+        kinds.add(kind)
+
+    trainer = training_runs.drop_in_trainer(tmp_path, args=settings, record_group=record)
+    seen: list[tuple[Any, Any]] = []
+    training_runs.watched(trainer, "_tokenize_prompts", seen)
+    trainer.train()
+    assert kinds == {"exploration", "recovery"}
+    prompts = [str(tokenizer.decode(ids)) for _, (batch, _, _) in seen for ids in batch]
+    assert all(prompt.startswith("<|im_start|>system\nBe terse.") for prompt in prompts)
 
 
 def test_siblings_can_get_different_verdicts(tmp_path: Path):

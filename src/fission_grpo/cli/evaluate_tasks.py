@@ -1,6 +1,7 @@
 """`fission eval tasks`."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +13,8 @@ from fission_grpo.cli.terminal import interruptible, progress_bars, quoted
 from fission_grpo.errors import UserError
 
 if TYPE_CHECKING:
+    from fission_grpo.evaluation.records import EpisodeRecord
     from fission_grpo.recipe import Recipe
-    from fission_grpo.reports.data import Evaluation
     from fission_grpo.tasks.task import Task
 
 
@@ -52,6 +53,8 @@ def tasks(
     """
     from fission_grpo.evaluation.out_folder import open_folder
     from fission_grpo.recipe.loading import check_recipe
+    from fission_grpo.reports.data import Evaluation
+    from fission_grpo.reports.html import Report, write_report
     from fission_grpo.reports.tables import Comparison, rich_table
     from fission_grpo.tasks.task import load_tasks
 
@@ -71,7 +74,8 @@ def tasks(
     )
     found = load_tasks(file)[:limit]
     folder = out or Path("runs") / "eval" / file.stem
-    models = _labelled(model)
+    models = _by_file(model)
+    titles = _titles(model)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     open_folder(
         folder,
@@ -79,40 +83,54 @@ def tasks(
         | {"tasks": digest, "limit": limit},
     )
     with interruptible(console, "the same command goes on with what is missing"):
-        evaluations = [_evaluation(label, models[label], folder, found, recipe, console) for label in models]
+        evaluations = [
+            Evaluation(titles[each], _records(folder / name, titles[each], each, found, recipe, console))
+            for name, each in models.items()
+        ]
+    notes = [f"{file}: {len(found)} tasks, {samples} episodes each, temperature {temperature:g}, seed {seed}."]
+    report = Report(f"Tasks of {file.name}", evaluations, runs=(), notes=notes)
+    write_report(report, folder / "report.html")
     console.print(rich_table(Comparison(evaluations)))
-    console.print(f"{len(found)} tasks x {samples}; records: {folder}", highlight=False, soft_wrap=True)
+    console.print(f"{notes[0]} Records: {folder}\nReport: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 
-def _labelled(models: list[str]) -> dict[str, str]:
-    """The models, which are all there, by what the table and their files call them.
+def _by_file(models: list[str]) -> dict[str, str]:
+    """The models, which are all there, by the names of their files.
 
     Raises:
-        UserError: one is not there, or two would have one label.
+        UserError: one is not there, or two would have one file.
     """
     from fission_grpo.rollout.loading import resolve_model
 
-    labelled: dict[str, str] = {}
+    named: dict[str, str] = {}
     for model in models:
         resolve_model(model)
-        label = model.strip("./").replace("/", "-")
-        if label in labelled:
+        file = f"{model.strip('./').replace('/', '-')}.jsonl"
+        if file in named:
             raise UserError(f"--model: {model!r} found twice; every model once is allowed")
-        labelled[label] = model
-    return labelled
+        named[file] = model
+    return named
 
 
-def _evaluation(
-    label: str, model: str, folder: Path, found: "list[Task]", recipe: "Recipe", console: Console
-) -> "Evaluation":
+def _titles(models: list[str]) -> dict[str, str]:
+    """What tables call the models: the last part of their names, where that tells them apart.
+
+    >>> _titles(["Qwen/Qwen3-0.6B", "runs/notes/model"])
+    {'Qwen/Qwen3-0.6B': 'Qwen3-0.6B', 'runs/notes/model': 'notes'}
+    """
+    short = {model: Path(model.removesuffix("/model")).name for model in models}
+    return short if len(set(short.values())) == len(short) else {model: model for model in models}
+
+
+def _records(
+    file: Path, title: str, model: str, found: "list[Task]", recipe: "Recipe", console: Console
+) -> "Sequence[EpisodeRecord]":
     """What a model did: read, where it has played before."""
     from fission_grpo.evaluation.models import evaluate_into
     from fission_grpo.evaluation.records import load_records
-    from fission_grpo.reports.data import Evaluation
 
-    records = folder / f"{label}.jsonl"
-    if not records.exists():
+    if not file.exists():
         with progress_bars(console) as progress:
-            bar = progress.add_task(quoted(label), total=len(found) * recipe.evaluation.samples)
-            evaluate_into(records, model, found, recipe, lambda done, of: progress.update(bar, completed=done, total=of))
-    return Evaluation(label, load_records(records))
+            bar = progress.add_task(quoted(title), total=len(found) * recipe.evaluation.samples)
+            evaluate_into(file, model, found, recipe, lambda done, of: progress.update(bar, completed=done, total=of))
+    return load_records(file)

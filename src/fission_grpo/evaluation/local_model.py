@@ -2,11 +2,11 @@
 # torch and transformers ship no complete types.
 """A model of this process that plays a benchmark, on transformers. torch is imported when one is loaded."""
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from fission_grpo.chat.template import ChatFormat
+from fission_grpo.rollout.cpu import configure_cpu_unless_late
 from fission_grpo.rollout.devices import usable_device
 from fission_grpo.rollout.loading import load_policy_model
 
@@ -56,10 +56,7 @@ def load_local(model: str, device: str | None, dtype: str) -> LoadedModel:
     Raises:
         UserError: no such model or device, or the model has no chat template.
     """
-    from fission_grpo.rollout.cpu import configure_cpu
-
-    if "torch" not in sys.modules:  # too late then, in a notebook for one
-        configure_cpu()
+    configure_cpu_unless_late()
     from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
     disable_progress_bar()  # the terminal is our own display's

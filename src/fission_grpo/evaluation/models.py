@@ -9,6 +9,7 @@ from fission_grpo.evaluation.probe import continue_probe
 from fission_grpo.evaluation.probe_set import ErrorContext
 from fission_grpo.evaluation.records import save_records
 from fission_grpo.recipe import Recipe
+from fission_grpo.rollout.cpu import configure_cpu_unless_late
 from fission_grpo.rollout.episode import EpisodeLimits
 from fission_grpo.tasks.task import Task
 
@@ -29,6 +30,7 @@ def evaluate_model(
     Raises:
         UserError: no such model, or it has no chat template.
     """
+    configure_cpu_unless_late()
     from fission_grpo.rollout.transformers_policy import load_policy
 
     return evaluate(

@@ -35,6 +35,12 @@ def configure_cpu(threads: int | None = None) -> int:
     return threads
 
 
+def configure_cpu_unless_late() -> None:
+    """`configure_cpu`, left out where torch is imported already, as in a notebook."""
+    if "torch" not in sys.modules:
+        configure_cpu()
+
+
 def available_cores() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

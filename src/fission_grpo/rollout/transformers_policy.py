@@ -17,6 +17,7 @@ from typing import cast
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
 
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.errors import UserError
@@ -29,6 +30,7 @@ from fission_grpo.rollout.cache import (
     replace_rows,
     take_prefix,
 )
+from fission_grpo.rollout.devices import usable_device
 from fission_grpo.rollout.loading import load_policy_model
 from fission_grpo.rollout.memory_errors import give_memory_back, is_out_of_memory
 from fission_grpo.rollout.policy import Sampling
@@ -320,12 +322,14 @@ def _taken(waiting: deque[_Row], count: int) -> list[_Row]:
 
 
 def load_policy(name: str) -> tuple[TransformersPolicy, ChatFormat]:
-    """A policy by its name or folder, on the CPU, and its chat format.
+    """A policy by its name or folder, on a GPU where there is one, and its chat format.
 
     Raises:
         UserError: see `load_policy_model`.
     """
+    disable_progress_bar()  # the terminal is our own display's
     model, tokenizer = load_policy_model(name)
+    model.to(usable_device(None, "device"))  # pyright: ignore[reportArgumentType]
     chat = ChatFormat(tokenizer)
     pad_id = cast(int, tokenizer.pad_token_id)  # `load_policy_model` sees to it that there is one
     return TransformersPolicy(model, pad_id, chat.end_ids), chat

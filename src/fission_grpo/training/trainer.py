@@ -118,7 +118,7 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
         if processing_class is None:
             name = model if isinstance(model, str) else model.config._name_or_path
             processing_class = AutoTokenizer.from_pretrained(name, padding_side="left")
-        self.chat = ChatFormat(processing_class)
+        self.chat = ChatFormat(processing_class, cast(Any, args.chat_template_kwargs))
         check_dataset(trl_arguments.get("train_dataset"), args, reads_references=failure_fn is None)
         self.method = method or Method()
         self._sample = trl_arguments.get("rollout_func")

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from fission_grpo.chat.template import ChatFormat
 from fission_grpo.recipe import Recipe
-from fission_grpo.rollout.devices import usable_device
 from fission_grpo.rollout.policy import Sampling
 from fission_grpo.rollout.transformers_policy import TransformersPolicy, load_policy
 from fission_grpo.tasks.task import Split
@@ -52,7 +51,6 @@ def open_playground(recipe: Recipe, split: Split, model: str | None = None) -> P
     tasks = tasks_of(recipe.tasks.train if split == "train" else recipe.tasks.test, split, recipe.environment)
     name = model or recipe.model
     policy, chat = load_policy(name)
-    cast(Any, policy.model).to(usable_device(None, "device"))
     return Playground(name, policy, chat, granularity_of(recipe, tasks, chat), recipe)
 
 
