@@ -183,7 +183,11 @@ def test_settings_of_the_chat_template_hold_for_prompts_and_recoveries(tmp_path:
     tokenizer.chat_template = "{% if terse %}<|im_start|>system\nBe terse.<|im_end|>\n{% endif %}" + str(
         tokenizer.chat_template
     )
-    monkeypatch.setattr(training_runs, "load_policy_model", lambda _: (model, tokenizer))
+
+    def load(_: str) -> tuple[Any, Any]:
+        return model, tokenizer
+
+    monkeypatch.setattr(training_runs, "load_policy_model", load)
     settings = {"chat_template_kwargs": {"terse": True}, "recovery_fraction": 0.5, "max_steps": 2}
     kinds: set[str] = set()
 

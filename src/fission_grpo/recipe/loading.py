@@ -39,6 +39,15 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), trainer_fields:
     return check_recipe(read_settings(Path(path), overrides), f"recipe {path}", trainer_fields)
 
 
+def kept_recipe(path: Path) -> Recipe:
+    """The recipe that a run folder keeps, to be looked at: what its environment was registered by need not be installed.
+
+    Raises:
+        UserError: the file is missing or no recipe.
+    """
+    return _validated(Recipe, read_settings(path), f"recipe {path}")
+
+
 def load_simulator_recipe(
     path: Path | str, overrides: Sequence[str] = (), trainer_fields: Mapping[str, Any] | None = None
 ) -> SimulatorRecipe:

@@ -107,6 +107,15 @@ def test_a_run_folder_is_named_only_once_nothing_is_wrong(tmp_path: Path, mistak
     assert not run.exists()
 
 
+def test_a_report_needs_nothing_of_the_environment(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a")
+    recipe = run / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("environment: bfcl", "environment: of_a_colleague"))
+    status, _ = invoke("report", str(run))
+    assert status == 0
+    assert "of_a_colleague" in (run / "report.html").read_text()
+
+
 def test_report_writes_the_page_and_prints_the_table(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a")
     status, text = invoke("report", str(run))
