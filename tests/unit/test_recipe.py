@@ -132,13 +132,24 @@ def test_own_tasks_are_not_evaluated_on_those_of_bfcl() -> None:
     check_recipe({**own, "tasks": {"train": "mine.jsonl", "test": "others.jsonl"}})
 
 
+def test_numbers_are_finite(recipe_file: Path) -> None:
+    assert "`reward.w_corr.0` = inf: should be a finite number" in refusal(recipe_file, "reward.w_corr=[.inf, 1]")
+    assert "`rollout.temperature` = nan: should be" in refusal(recipe_file, "rollout.temperature=.nan")
+
+
+def test_a_forgotten_space_behind_a_colon_is_seen(recipe_file: Path) -> None:
+    assert "YAML wants a space after the colon: `r: 8`" in refusal(recipe_file, "lora={r:8}")
+
+
 def test_keys_of_the_trainer_are_checked_where_they_are_known(recipe_file: Path) -> None:
     whole = ("max_steps", "per_device_train_batch_size", "gradient_accumulation_steps")
     known = {"learning_rate": float, "optim_args": str | dict[str, Any] | None, **dict.fromkeys(whole, int)}
     assert "`trainer.learning_rate`" in refusal(recipe_file, "trainer.learnin_rate=1", trainer_fields=known)
+    assert "`rollout.max_context_tokens`" in refusal(recipe_file, "trainer.max_prompt_length=1", trainer_fields=known)
     for setting, expected in (
         ("learning_rate=fast", "'fast': should be a number"),
         ("learning_rate=yes", "True: should be a number"),
+        ("learning_rate=.inf", "inf: should be a finite number"),
         ("max_steps=2.5", "2.5: should be a whole number"),
         ("optim_args=1", "1: should be text or a section"),
     ):

@@ -22,7 +22,8 @@ def report(
     from fission_grpo.reports.tables import Comparison, rich_table
 
     console = Console()
-    path = out or runs[0] / "report.html"
+    path = out or runs[0]
+    path = path / "report.html" if path.is_dir() else path
     if len(runs) == 1 and (runs[0] / PLAN_FILE).is_file():
         content, section = comparison_report(runs[0])
         write_report(content, path, [section])

@@ -94,7 +94,11 @@ def read_settings(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """
     if not path.is_file():
         raise UserError(f"recipe {path}: no such file{_suggest_file(path)}")
-    parsed = _parse(path.read_text(encoding="utf-8"), f"recipe {path}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"recipe {path}: not text in UTF-8") from error
+    parsed = _parse(text, f"recipe {path}")
     if parsed is not None and not isinstance(parsed, dict):
         raise UserError(f"recipe {path}: expected `key: value` lines, found {parsed!r}")
     settings = cast(dict[str, Any], parsed or {})
@@ -249,7 +253,11 @@ def _unknown(key: str, value: Any, allowed: Collection[str], model: type[BaseMod
     *section, name = key.split(".")
     prefix = "".join(f"{part}." for part in section)
     near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
-    if near:
+    if ":" in name:
+        hint = f"YAML wants a space after the colon: `{name.replace(':', ': ', 1)}`"
+    elif key == "trainer.max_prompt_length":  # of earlier versions of TRL
+        hint = "`rollout.max_context_tokens` bounds what is fed to the policy"
+    elif near:
         hint = f"did you mean `{prefix}{near[0]}`?"
     elif has_free_keys(section, model):
         hint = f"TRL's {'GRPOConfig' if model is Recipe else 'SFTConfig'} has no such field"
