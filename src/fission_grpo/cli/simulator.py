@@ -115,11 +115,14 @@ def evaluate(
         raise UserError("no simulator: name a folder such as simulators/bundled/model, or give --base-url")
     with _working(console, "Loading torch", "nothing was written") as advance:
         from fission_grpo.recipe import load_recipe
+        from fission_grpo.rollout.loading import resolve_model
         from fission_grpo.training.simulator.evaluate import evaluate_simulators, load_labels
         from fission_grpo.training.simulator.serving import simulator_by_name
 
         endpoint = _endpoint(base_url, endpoint_model, folder / "endpoint-cache.jsonl")
         resolved, labelled = load_recipe(recipe), load_labels(labels) if labels else None
+        for name in filter(None, (policy, reader)):
+            resolve_model(name)
         chosen = [(name, simulator_by_name(name)) for name in simulators or ()]
         chosen += [(f"{endpoint_model} (endpoint)", endpoint)] if endpoint is not None else []
         evaluation = evaluate_simulators(

@@ -140,13 +140,13 @@ def _freeze(folder: Path, plan: Plan, tell: Tell) -> None:
     if len(test) < wanted:
         raise UserError(f"`evaluation.tasks` = {wanted}, but `tasks.test` holds {len(test)}; make one of them the other")
     check_apart(train, [task.scenario for task in test], "`tasks.test`")
+    _freeze_others(folder, plan, train)  # a missing file is told before the probe set takes its minutes
     tell(Phase("probe set"))
     contexts = _probe_contexts(plan, tell)
     check_apart(train, [context.task.scenario for context in contexts], "the probe set")
     save_tasks(train, folder / "train.jsonl")
     save_tasks(test, folder / "test.jsonl")
     save_probe(contexts, folder / "probe.jsonl")
-    _freeze_others(folder, plan, train)
     assert all((folder / name).is_file() for name in TASK_FILES)
     write_manifest(folder)
 

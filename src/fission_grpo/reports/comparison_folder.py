@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -162,9 +162,21 @@ def load_comparison(out: Path) -> ComparedRuns:
 
 
 def load_plan_file(out: Path) -> dict[str, Any] | None:
-    """What `plan.yaml` holds, or None where there is none."""
+    """What `plan.yaml` holds, or None where there is none.
+
+    Raises:
+        UserError: no comparison wrote it.
+    """
     path = out / PLAN_FILE
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        plan = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        plan = None
+    if not isinstance(plan, dict) or not {"command", "seeds", "shared", "arms"} <= plan.keys():
+        raise UserError(f"{path}: not written by `fission compare`; name another folder")
+    return cast(dict[str, Any], plan)
 
 
 def run_path(out: Path, arm: str, seed: int) -> Path:

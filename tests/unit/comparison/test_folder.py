@@ -107,6 +107,13 @@ def test_a_folder_of_something_else_is_refused(plan: Plan, tmp_path: Path) -> No
         load_comparison(tmp_path)
 
 
+@pytest.mark.parametrize("text", ["arms: {}", "- a", "a: ["])
+def test_a_plan_of_something_else_is_refused(plan: Plan, tmp_path: Path, text: str) -> None:
+    (tmp_path / "plan.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"plan\.yaml: not written by `fission compare`"):
+        check_same(tmp_path, plan, 2)
+
+
 def test_what_was_planned_is_read_back(plan: Plan, out: Path) -> None:
     found = load_comparison(out)
     assert [(arm.name, arm.baseline) for arm in found.arms] == [("grpo", None), ("fission", "grpo")]
