@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fission_grpo.errors import InfrastructureError
+from fission_grpo.errors import InfrastructureError, UserError
 from fission_grpo.simulators.base import Regenerating, Simulator, Stateful
 from fission_grpo.simulators.fixed import fixed_feedback
 from fission_grpo.simulators.leak import Leak, leaks
@@ -37,6 +37,7 @@ class FallbackChain:
         self.counts: Counter[str] = Counter()
 
     def diagnose(self, failures: Sequence[Failure]) -> list[Feedback]:
+        """As in `Simulator`; a simulator of one's own that answers anything else raises a UserError."""
         answers: dict[int, Feedback] = {}
         preferred: dict[int, str] = {}
         for simulator in self.simulators:
@@ -83,6 +84,7 @@ class FallbackChain:
         except InfrastructureError:
             self.counts[f"failed/{name}"] += len(failures)
             return None
+        _check(name, feedbacks, len(failures))
         accepted: dict[int, Feedback] = {}
         for (index, failure), feedback in zip(failures.items(), feedbacks, strict=True):
             if feedback.replaced is not None:
@@ -92,6 +94,16 @@ class FallbackChain:
             else:
                 accepted[index] = feedback
         return accepted
+
+
+def _check(name: str, feedbacks: Sequence[object], wanted: int) -> None:
+    """Says what a simulator of one's own does wrong."""
+    odd = next((each for each in feedbacks if not isinstance(each, Feedback)), None)
+    if odd is not None or len(feedbacks) != wanted:
+        found = f"{len(feedbacks)} answers" if odd is None else f"{odd!r}"
+        raise UserError(
+            f"simulator {name!r}: diagnose returned {found}, one Feedback for each of {wanted} failures is allowed"
+        )
 
 
 def _is_for(simulator: Simulator, failure: Failure) -> bool:

@@ -112,6 +112,17 @@ def checked_outcomes(outcomes: Sequence[bool], rows: int) -> list[bool]:
     return [bool(each) for each in outcomes]
 
 
+def checked_failure(failure: object) -> Failure | None:
+    """What a `failure_fn` returned.
+
+    Raises:
+        UserError: it is neither a Failure nor None.
+    """
+    if failure is None or isinstance(failure, Failure):
+        return failure
+    raise UserError(f"failure_fn: {failure!r} found, a Failure is allowed, or None where nothing is to be learnt")
+
+
 def prompt_of_row(row: dict[str, Any]) -> tuple[list[Message], list[Tool]]:
     """The default `prompt_fn`: the columns `prompt` and `tools`."""
     return messages_of(row), tools_of(row)

@@ -53,6 +53,7 @@ from fission_grpo.training.rollouts import (
     OutcomeFn,
     PromptFn,
     Rollout,
+    checked_failure,
     checked_outcomes,
     failure_of_row,
     prompt_of_row,
@@ -272,7 +273,8 @@ class FissionGRPOTrainer(PrefixSharingGRPOTrainer):
             return [None] * len(rollouts)
         started = time.perf_counter()
         failed = [rollout.reward is not None and not rollout.outcome for rollout in rollouts]
-        failures = [self._failure_fn(rollout) if fails else None for rollout, fails in zip(rollouts, failed, strict=True)]
+        pairs = zip(rollouts, failed, strict=True)
+        failures = [checked_failure(self._failure_fn(rollout)) if fails else None for rollout, fails in pairs]
         tallies = self.local([tally for tally in batch.tallies for _ in range(batch.group_size)])
         failures = [failure and replace(failure, siblings=tally) for failure, tally in zip(failures, tallies, strict=True)]
         self.count("time/failure_seconds", time.perf_counter() - started)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -87,6 +88,19 @@ def test_training_is_never_blocked() -> None:
     assert (found.text, found.source, found.replaced) == (FIXED_TEXT, "fixed", "endpoint")
     assert chain.counts == {"failed/endpoint": 1, "leaked/leaky": 1, "answered/fixed": 1}
     assert chain.diagnose([]) == []
+
+
+@pytest.mark.parametrize(("answers", "said"), [(["no such folder"], "'no such folder'"), ([], "0 answers")])
+def test_what_is_no_feedback_is_said(answers: list[object], said: str) -> None:
+    class Mine:
+        name = "mine"
+
+        def diagnose(self, failures: Sequence[Failure]) -> list[object]:
+            return answers
+
+    mine: Any = Mine()
+    with pytest.raises(UserError, match=f"simulator 'mine': diagnose returned {said}, one Feedback for each of 1 failures"):
+        FallbackChain([mine]).diagnose([failure()])
 
 
 def test_later_simulators_are_not_asked_needlessly() -> None:

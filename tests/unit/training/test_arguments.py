@@ -10,7 +10,7 @@ from trl.trainer.grpo_config import GRPOConfig
 from fission_grpo.errors import UserError
 from fission_grpo.training.arguments import check_arguments
 from fission_grpo.training.config import FissionGRPOConfig
-from fission_grpo.training.rollouts import checked_outcomes
+from fission_grpo.training.rollouts import checked_failure, checked_outcomes
 
 ON_CPU: dict[str, Any] = {"use_cpu": True, "bf16": False, "per_device_train_batch_size": 16}
 
@@ -37,3 +37,9 @@ def test_outcomes_are_one_bool_a_row() -> None:
             checked_outcomes(odd, 2)
     with pytest.raises(UserError, match="3 values found, 2 allowed"):
         checked_outcomes([True, True, False], 2)
+
+
+def test_a_failure_is_a_failure() -> None:
+    assert checked_failure(None) is None
+    with pytest.raises(UserError, match="failure_fn: 'no such file' found, a Failure is allowed"):
+        checked_failure("no such file")
