@@ -44,6 +44,9 @@ def train(
 
 def resume(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
+    settings: Annotated[
+        list[str] | None, typer.Argument(help="`key.sub=value` settings that are different from here on.")
+    ] = None,
     trust_checkpoint: Annotated[
         bool,
         typer.Option("--trust-checkpoint", help="Read a checkpoint of another machine or user: it can run any code here."),
@@ -52,13 +55,15 @@ def resume(
     """Continue a run from its newest whole checkpoint.
 
     Example: fission resume runs/bfcl_quick
+
+    Train it longer: fission resume runs/bfcl_quick trainer.max_steps=200
     """
     from fission_grpo.errors import UserError
     from fission_grpo.recipe import load_recipe
 
     if not (run / "recipe.yaml").is_file():
         raise UserError(f"run {run}: no run folder, it has no recipe.yaml; `fission train RECIPE --run {run}` starts a run")
-    _train(load_recipe(run / "recipe.yaml"), run, resume=True, trusted=trust_checkpoint)
+    _train(load_recipe(run / "recipe.yaml", settings or ()), run, resume=True, trusted=trust_checkpoint)
 
 
 def _dry_run(recipe: "Recipe") -> None:

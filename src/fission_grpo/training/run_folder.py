@@ -25,11 +25,14 @@ from typing import Any
 from fission_grpo.disk import append_line, disk_fault, write_whole
 from fission_grpo.errors import UserError
 from fission_grpo.recipe import Recipe, dump_recipe, load_recipe
+from fission_grpo.recipe.nesting import differences
 from fission_grpo.training import checkpoint
 
 ALIGNMENT_LOG = "alignment.jsonl"
 GROUP_LOGS = {"exploration": "trajectories/exploration_groups.jsonl", "recovery": "trajectories/fission_groups.jsonl"}
 LOGS = ("metrics.jsonl", *GROUP_LOGS.values(), ALIGNMENT_LOG)
+_FIXED = ("model", "seed", "method", "granularity", "environment", "lora")
+"""Sections of the recipe that a checkpoint fits only as they were."""
 _LOGGER = logging.getLogger(__name__)
 _PACKAGES = ("fission-grpo", "torch", "transformers", "trl", "accelerate", "peft", "datasets", "bfcl-eval")
 
@@ -60,6 +63,23 @@ class RunFolder:
         (path / "versions.json").write_text(json.dumps(_versions(), indent=1), encoding="utf-8")
         write_whole(path / "recipe.yaml", dump_recipe(recipe))  # whoever finds it takes the run up again
         return cls(path)
+
+    @classmethod
+    def resume(cls, path: Path, recipe: Recipe) -> "RunFolder":
+        """Takes a run up. What the recipe changes holds from here on, and is kept.
+
+        Raises:
+            UserError: this is no run folder, or the recipe changes what the checkpoints were made with.
+        """
+        folder = cls(path)
+        before, after = (each.model_dump(mode="json") for each in (folder.recipe(), recipe))
+        changed = differences(before, after)
+        for key, (was, now) in changed.items():
+            if key.partition(".")[0] in _FIXED:
+                raise UserError(f"{key}: {now!r} found, but the run began with {was!r}; that needs a run of its own")
+        if changed:
+            write_whole(path / "recipe.yaml", dump_recipe(recipe))
+        return folder
 
     def take_back(self) -> None:
         """Undoes `create`: a mistake was found before anything was trained, and the corrected command begins here anew."""

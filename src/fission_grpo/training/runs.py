@@ -62,7 +62,7 @@ def train(
     Every process of a run calls it; the main one alone writes the run folder, but for what is sharded.
 
     Args:
-        recipe: as `load_recipe` gave it; on resume, as the run folder keeps it.
+        recipe: as `load_recipe` gave it; on resume, as the run folder keeps it, with what shall be different from there on.
         run: the run folder; that of the main process counts.
         trusted: reads the checkpoint whoever wrote it.
         sinks: called with every update's metrics, beside the log.
@@ -73,6 +73,7 @@ def train(
         UserError: a mistake in the recipe, tasks, model or run folder; nothing was loaded or overwritten before it.
     """
     quieten()
+    kept = recipe
     if resume:
         recipe = on_processes(recipe, launched_processes())
     check_trainable(recipe, run)
@@ -81,7 +82,7 @@ def train(
     check_test_tasks(recipe, tasks)
     args = trainer_config(recipe, run)
     folder = from_main(
-        lambda: RunFolder(run) if resume else RunFolder.create(run, on_one_process(recipe, launched_processes()))
+        lambda: RunFolder.resume(run, kept) if resume else RunFolder.create(run, on_one_process(kept, launched_processes()))
     )
     args.output_dir = str(folder.path)  # where no folder was named, the main process has found a free one
     started(folder.path)

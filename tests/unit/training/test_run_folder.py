@@ -35,6 +35,15 @@ def test_a_run_begins_where_nothing_is_written_over(folder: RunFolder, tmp_path:
         RunFolder.create(folder.path, folder.recipe())
 
 
+def test_what_a_resume_changes_is_kept_and_what_no_checkpoint_fits_is_refused(folder: RunFolder):
+    recipe = folder.recipe()
+    longer = recipe.model_copy(update={"trainer": recipe.trainer | {"max_steps": 9}})
+    assert RunFolder.resume(folder.path, longer).recipe() == longer
+    with pytest.raises(UserError, match="method: 'grpo' found, but the run began with 'fission'"):
+        RunFolder.resume(folder.path, longer.model_copy(update={"method": "grpo"}))
+    assert folder.recipe() == longer
+
+
 def test_what_is_taken_back_can_begin_anew(folder: RunFolder):
     recipe = folder.recipe()
     (folder.path / "notes.txt").touch()
