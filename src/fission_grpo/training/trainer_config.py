@@ -87,6 +87,11 @@ def _check_settings(settings: dict[str, Any]) -> None:
     for key, (allowed, reason) in _FIXED.items():
         if settings.get(key, allowed) != allowed:
             raise UserError(f"trainer.{key}: {settings[key]!r} found, {allowed!r} is allowed: {reason}")
+    if settings["lr_scheduler_type"] == "constant" and settings.get("warmup_steps"):
+        raise UserError(
+            f"trainer.warmup_steps: {settings['warmup_steps']} would have no effect under `lr_scheduler_type: constant`; "
+            "`constant_with_warmup` is allowed"
+        )
     for key in _WITHOUT_EFFECT:
         if key in settings:
             raise UserError(

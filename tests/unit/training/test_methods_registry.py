@@ -46,6 +46,7 @@ def test_settings_of_a_method_reach_trl(method: MethodName, tmp_path: Path) -> N
         (["method=reflection", "fission.recovery_context=prompt"], ["fission.recovery_context", "prompt", "feedback"]),
         (["method=reflection", "fission.refission=true"], ["fission.refission", "true", "false"]),
         (["trainer.remove_unused_columns=true"], ["trainer.remove_unused_columns", "True", "False"]),
+        (["trainer.warmup_steps=5"], ["trainer.warmup_steps", "5", "no effect", "constant_with_warmup"]),
         (["trainer.min_p=0.1"], ["trainer.min_p", "0.1", "no effect", "top_p"]),
         (["trainer.chat_template_kwargs={enable_thinking: false}"], ["trainer.chat_template_kwargs", "no effect"]),
         (["trainer.signal_filter=outcome"], ["trainer.signal_filter", "fission.signal_filter"]),
