@@ -54,7 +54,7 @@ def real_failures(count: int, tasks: int, seed: int) -> list[Failure]:
     from fission_grpo.training.rollouts import Rollout
     from fission_grpo.training.step import StepTasks
 
-    policy, chat = load_policy("bundled")
+    policy, chat = load_policy("bundled", "cpu")
     steps = StepTasks(
         generate_tasks(tasks, seed, BFCLEnvironment(), mix=Mix.COMPACT), BFCLEnvironment, chat, CompositeReward(), 2048
     )

@@ -55,7 +55,7 @@ def make_probe(path: Path, policy: str, tasks: "Sequence[Task]", count: int, con
     from fission_grpo.rollout.transformers_policy import load_policy
 
     played = evaluate(
-        *load_policy(policy),
+        *load_policy(policy, "cpu"),
         tasks,
         lambda _: BFCLEnvironment(),
         samples=1,

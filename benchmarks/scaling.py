@@ -79,7 +79,7 @@ def episodes(counts: Sequence[int], repetitions: int) -> Line:
     from fission_grpo.tasks.generate import generate_tasks
     from fission_grpo.tasks.mix import Mix
 
-    policy, chat = load_policy("bundled")
+    policy, chat = load_policy("bundled", "cpu")
     tasks = generate_tasks(max(counts), 0, BFCLEnvironment(), mix=Mix.COMPACT)
     limits = EpisodeLimits(context_tokens=2048)
     columns: dict[str, list[float]] = {"seconds": [], "ms a message": []}

@@ -138,7 +138,8 @@ def test_numbers_are_finite(recipe_file: Path) -> None:
 
 
 def test_a_forgotten_space_behind_a_colon_is_seen(recipe_file: Path) -> None:
-    assert "YAML wants a space after the colon: `r: 8`" in refusal(recipe_file, "lora={r:8}")
+    for setting in ("lora={r:8}", "fission={recovery_fraction:0.5}"):
+        assert "YAML wants a space after the colon" in refusal(recipe_file, setting)
 
 
 def test_keys_of_the_trainer_are_checked_where_they_are_known(recipe_file: Path) -> None:

@@ -91,7 +91,7 @@ def tasks(
     report = Report(f"Tasks of {file.name}", evaluations, runs=(), notes=notes)
     write_report(report, folder / "report.html")
     console.print(rich_table(Comparison(evaluations)))
-    console.print(f"{notes[0]} Records: {folder}\nReport: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+    console.print(f"{notes[0]} Records: {folder}\nReport: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
 def _by_file(models: list[str]) -> dict[str, str]:
@@ -118,7 +118,7 @@ def _titles(models: list[str]) -> dict[str, str]:
     >>> _titles(["Qwen/Qwen3-0.6B", "runs/notes/model"])
     {'Qwen/Qwen3-0.6B': 'Qwen3-0.6B', 'runs/notes/model': 'notes'}
     """
-    short = {model: Path(model.removesuffix("/model")).name for model in models}
+    short = {model: Path(model.rstrip("/").removesuffix("/model")).name or model for model in models}
     return short if len(set(short.values())) == len(short) else {model: model for model in models}
 
 

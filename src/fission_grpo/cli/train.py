@@ -63,7 +63,12 @@ def resume(
 
     if not (run / "recipe.yaml").is_file():
         raise UserError(f"run {run}: no run folder, it has no recipe.yaml; `fission train RECIPE --run {run}` starts a run")
-    _train(load_recipe(run / "recipe.yaml", settings or ()), run, resume=True, trusted=trust_checkpoint)
+    recipe = load_recipe(run / "recipe.yaml", settings or ())
+    if settings:
+        from fission_grpo.training.run_folder import check_changes
+
+        check_changes(load_recipe(run / "recipe.yaml"), recipe)
+    _train(recipe, run, resume=True, trusted=trust_checkpoint)
 
 
 def _dry_run(recipe: "Recipe") -> None:

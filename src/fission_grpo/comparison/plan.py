@@ -143,7 +143,7 @@ def _check_not_decided(place: str, settings: Mapping[str, Any]) -> None:
 def _resolved(settings: Mapping[str, Any], source: str) -> Recipe:
     """The recipe of an arm: its runs end by the budget, and what is evaluated is the comparison's affair."""
     given = check_recipe({key: value for key, value in settings.items() if key not in ("evaluation", "seed")}, source)
-    schedule = given.trainer.get("lr_scheduler_type", "constant")
+    schedule = given.trainer.get("lr_scheduler_type", _CONSTANT[0])
     if schedule not in _CONSTANT:
         raise UserError(
             f"{source}: `trainer.lr_scheduler_type` = {schedule!r} needs the number of updates, which a budget of tokens "

@@ -139,27 +139,31 @@ def _freeze(folder: Path, plan: Plan, tell: Tell) -> None:
     test = tasks_of(recipe.tasks.test, "test", recipe.environment)[:wanted]
     if len(test) < wanted:
         raise UserError(f"`evaluation.tasks` = {wanted}, but `tasks.test` holds {len(test)}; make one of them the other")
-    check_apart(train, [task.scenario for task in test], "`tasks.test`")
-    _freeze_others(folder, plan, train)  # a missing file is told before the probe set takes its minutes
+    check_apart(train, test, "`tasks.test`")
+    others, nothing = _others(plan, train)  # a missing file is told before the probe set takes its minutes
     tell(Phase("probe set"))
     contexts = _probe_contexts(plan, tell)
-    check_apart(train, [context.task.scenario for context in contexts], "the probe set")
+    check_apart(train, [context.task for context in contexts], "the probe set")
     save_tasks(train, folder / "train.jsonl")
     save_tasks(test, folder / "test.jsonl")
     save_probe(contexts, folder / "probe.jsonl")
+    for name, tasks in others.items():
+        save_tasks(tasks, folder / other_file(name))
+    if nothing:
+        write_whole(folder / NOTHING_FILE, json.dumps(nothing, indent=1) + "\n")
     assert all((folder / name).is_file() for name in TASK_FILES)
     write_manifest(folder)
 
 
-def _freeze_others(folder: Path, plan: Plan, train: "Sequence[Task]") -> None:
+def _others(plan: Plan, train: "Sequence[Task]") -> "tuple[dict[str, list[Task]], dict[str, dict[str, bool]]]":
     """The tasks of the other benchmarks, and what doing nothing solves of those where it may."""
     from fission_grpo.environments.registry import endpoint_user
     from fission_grpo.evaluation.tau.baseline import do_nothing
     from fission_grpo.evaluation.tau.benchmarks import BENCHMARKS
     from fission_grpo.tasks.splits import check_apart
-    from fission_grpo.tasks.task import save_tasks
     from fission_grpo.training.runs import tasks_of
 
+    found: dict[str, list[Task]] = {}
     nothing: dict[str, dict[str, bool]] = {}
     for name, other in plan.evaluation.also.items():
         tasks = tasks_of(other.tasks, "test", "bfcl")[: other.limit]
@@ -168,14 +172,13 @@ def _freeze_others(folder: Path, plan: Plan, train: "Sequence[Task]") -> None:
             raise UserError(
                 f"`evaluation.also.{name}.tasks` are of several environments ({', '.join(environments)}); split them"
             )
-        check_apart(train, [task.scenario for task in tasks], f"`evaluation.also.{name}.tasks`")
+        check_apart(train, tasks, f"`evaluation.also.{name}.tasks`")
         if other.user is not None:
             endpoint_user(other.user.base_url, other.user.model).check()
         if environments[0] in BENCHMARKS:
             nothing[name] = do_nothing(BENCHMARKS[environments[0]], tasks)
-        save_tasks(tasks, folder / other_file(name))
-    if nothing:
-        write_whole(folder / NOTHING_FILE, json.dumps(nothing, indent=1) + "\n")
+        found[name] = tasks
+    return found, nothing
 
 
 def _probe_contexts(plan: Plan, tell: Tell) -> "list[ErrorContext]":

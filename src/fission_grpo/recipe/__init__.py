@@ -1,7 +1,7 @@
 """Recipes: what a run is, in one YAML file that is checked to the last key before any model is loaded."""
 
 from fission_grpo.recipe.comparison import ComparisonEvaluation, ComparisonRecipe, OtherBenchmark, ProbeSection
-from fission_grpo.recipe.loading import dump_recipe, kept_recipe, load_recipe, load_simulator_recipe
+from fission_grpo.recipe.loading import dump_recipe, load_recipe, load_simulator_recipe
 from fission_grpo.recipe.schema import (
     AlignmentSection,
     EndpointSimulatorSection,
@@ -42,7 +42,6 @@ __all__ = [
     "Tau2Tasks",
     "UserSection",
     "dump_recipe",
-    "kept_recipe",
     "load_recipe",
     "load_simulator_recipe",
 ]

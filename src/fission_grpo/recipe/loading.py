@@ -1,6 +1,7 @@
 """Reads a recipe file, applies `a.b=c` overrides, and turns every mistake into one sentence."""
 
 import difflib
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
@@ -39,13 +40,16 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = (), trainer_fields:
     return check_recipe(read_settings(Path(path), overrides), f"recipe {path}", trainer_fields)
 
 
-def kept_recipe(path: Path) -> Recipe:
-    """The recipe that a run folder keeps, to be looked at: what its environment was registered by need not be installed.
+def kept_recipe(settings: dict[str, Any], source: str) -> Recipe:
+    """A recipe that was kept to be looked at: what its environment was registered by need not be installed.
+
+    Args:
+        source: opens the sentence of the error.
 
     Raises:
-        UserError: the file is missing or no recipe.
+        UserError: it is no recipe.
     """
-    return _validated(Recipe, read_settings(path), f"recipe {path}")
+    return _validated(Recipe, settings, source)
 
 
 def load_simulator_recipe(
@@ -123,6 +127,8 @@ def _check_trainer(
     for key, value in trainer.items():
         if key not in allowed:
             raise UserError(f"{source}: {_unknown(f'trainer.{key}', value, allowed, model)}")
+        if key == "max_grad_norm" and value == math.inf:  # the norm is measured, and nothing clipped
+            continue
         try:
             TypeAdapter(allowed[key], config=_OF_DATACLASS).validate_python(value, strict=True)
         except ValidationError as error:
@@ -253,8 +259,8 @@ def _unknown(key: str, value: Any, allowed: Collection[str], model: type[BaseMod
     *section, name = key.split(".")
     prefix = "".join(f"{part}." for part in section)
     near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
-    if ":" in name:
-        hint = f"YAML wants a space after the colon: `{name.replace(':', ': ', 1)}`"
+    if ":" in key:
+        hint = "YAML wants a space after the colon"
     elif key == "trainer.max_prompt_length":  # of earlier versions of TRL
         hint = "`rollout.max_context_tokens` bounds what is fed to the policy"
     elif near:

@@ -6,10 +6,10 @@ test holds names and defaults together. They stand here, and not there, so that 
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AllowInfNan, Field, field_validator, model_validator
 
 from fission_grpo.launcher import launched_processes
-from fission_grpo.recipe.base import Address, Fraction, NonNegativeInt, Pair, PositiveInt, Section, TrainerSettings
+from fission_grpo.recipe.base import Address, Fraction, NonNegativeInt, Pair, PositiveInt, Section, TrainerSettings, Weight
 from fission_grpo.recipe.methods import METHODS, MethodName
 from fission_grpo.recipe.shares import fitting_shares
 from fission_grpo.recipe.tasks import TasksSection
@@ -19,10 +19,6 @@ OWNED_BY_RECIPE = {
     "seed": "`seed`",
     "temperature": "`rollout.temperature`",
     "max_completion_length": "`rollout.max_new_tokens`",
-    "data_seed": "`seed`",
-    "signal_filter": "`fission.signal_filter`",
-    "success_threshold": "the task's reference or verdict",
-    "resume_from_checkpoint": "`fission resume RUN`",
 }
 """Fields of TRL's config that the recipe sets itself: two places for one setting would contradict each other."""
 DEFAULT_BATCH = {"per_device_train_batch_size": 32, "gradient_accumulation_steps": 4}
@@ -69,7 +65,7 @@ class RewardSection(Section):
     """Weight of R_corr, likewise."""
     delta_corr: Fraction = 1.0
     """A message with R_corr below it is a failure."""
-    length_band: Pair = (0.5, 1.5)
+    length_band: Annotated[tuple[Weight, Annotated[Weight, AllowInfNan()]], Field(strict=False)] = (0.5, 1.5)
     """Lengths that score R_len = 1, in multiples of the reference length."""
     length_sigma: Annotated[float, Field(gt=0.0)] = 0.5
     """Gaussian fall-off outside the band, in multiples of the reference length."""

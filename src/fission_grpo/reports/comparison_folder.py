@@ -24,7 +24,7 @@ from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.evaluation.records import EpisodeRecord, load_records
 from fission_grpo.recipe import Recipe
 from fission_grpo.recipe.comparison import START
-from fission_grpo.recipe.loading import check_recipe
+from fission_grpo.recipe.loading import kept_recipe
 from fission_grpo.reports.data import EVALUATION_FILE, read_jsonl
 
 
@@ -137,7 +137,7 @@ def load_comparison(out: Path) -> ComparedRuns:
     arms = [
         ArmRuns(
             name=name,
-            recipe=check_recipe(arm["recipe"], f"{out / PLAN_FILE}, arm `{name}`"),
+            recipe=kept_recipe(arm["recipe"], f"{out / PLAN_FILE}, arm `{name}`"),
             baseline=arm.get("baseline"),
             added=arm.get("added", False),
             runs=_runs(out, name, plan["seeds"], others),
@@ -175,7 +175,7 @@ def load_plan_file(out: Path) -> dict[str, Any] | None:
     except (yaml.YAMLError, UnicodeDecodeError):
         plan = None
     if not isinstance(plan, dict) or not {"command", "seeds", "shared", "arms"} <= plan.keys():
-        raise UserError(f"{path}: not written by `fission compare`; name another folder")
+        raise UserError(f"{path}: not written by `fission compare`, or altered since; name another folder")
     return cast(dict[str, Any], plan)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from fission_grpo.errors import UserError
 from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.evaluation.records import EpisodeRecord, load_records, pool_failures, pool_metrics
-from fission_grpo.recipe import Recipe, kept_recipe
+from fission_grpo.recipe import Recipe
+from fission_grpo.recipe.loading import kept_recipe, read_settings
 from fission_grpo.recipe.methods import METHODS
 from fission_grpo.reports.alignment import Alignment, alignment_of
 from fission_grpo.training.run_folder import ALIGNMENT_LOG, GROUP_LOGS
@@ -152,7 +153,7 @@ def _load_run(path: Path) -> Run:
     recipe_file = path / "recipe.yaml"
     if not recipe_file.is_file():
         raise UserError(f"run {path}: no run folder, it has no recipe.yaml; `fission train RECIPE --run {path}` makes one")
-    recipe = kept_recipe(recipe_file)
+    recipe = kept_recipe(read_settings(recipe_file), f"recipe {recipe_file}")
     label = METHODS[recipe.method].title
     versions = path / "versions.json"
     return Run(

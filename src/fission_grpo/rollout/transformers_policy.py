@@ -321,15 +321,31 @@ def _taken(waiting: deque[_Row], count: int) -> list[_Row]:
     return [waiting.popleft() for _ in range(min(count, len(waiting)))]
 
 
-def load_policy(name: str) -> tuple[TransformersPolicy, ChatFormat]:
-    """A policy by its name or folder, on a GPU where there is one, and its chat format.
+def load_policy(name: str, device: str | None = None) -> tuple[TransformersPolicy, ChatFormat]:
+    """A policy by its name or folder, and its chat format.
+
+    Args:
+        device: by default a GPU where there is one with room for it, else the CPU.
 
     Raises:
         UserError: see `load_policy_model`.
     """
     disable_progress_bar()  # the terminal is our own display's
     model, tokenizer = load_policy_model(name)
-    model.to(usable_device(None, "device"))  # pyright: ignore[reportArgumentType]
+    _move(model, usable_device(device, "device"))
     chat = ChatFormat(tokenizer)
     pad_id = cast(int, tokenizer.pad_token_id)  # `load_policy_model` sees to it that there is one
     return TransformersPolicy(model, pad_id, chat.end_ids), chat
+
+
+def _move(model: PreTrainedModel, device: str) -> None:
+    """Moves a model to its device, and back where that has no room: what was trained there may still fill it."""
+    try:
+        model.to(device)  # pyright: ignore[reportArgumentType]
+        return
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    model.to("cpu")  # pyright: ignore[reportArgumentType]
+    give_memory_back()
+    _LOGGER.warning("%s has no room for the model: it plays on the CPU", device)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from fission_grpo.errors import InfrastructureError, UserError
 from fission_grpo.simulators.base import Regenerating, Simulator, Stateful
@@ -84,7 +84,7 @@ class FallbackChain:
         except InfrastructureError:
             self.counts[f"failed/{name}"] += len(failures)
             return None
-        _check(name, feedbacks, len(failures))
+        check_answers(name, feedbacks, len(failures))
         accepted: dict[int, Feedback] = {}
         for (index, failure), feedback in zip(failures.items(), feedbacks, strict=True):
             if feedback.replaced is not None:
@@ -96,13 +96,18 @@ class FallbackChain:
         return accepted
 
 
-def _check(name: str, feedbacks: Sequence[object], wanted: int) -> None:
-    """Says what a simulator of one's own does wrong."""
-    odd = next((each for each in feedbacks if not isinstance(each, Feedback)), None)
-    if odd is not None or len(feedbacks) != wanted:
-        found = f"{len(feedbacks)} answers" if odd is None else f"{odd!r}"
+def check_answers(name: str, feedbacks: object, wanted: int) -> None:
+    """Says what a simulator of one's own does wrong.
+
+    Raises:
+        UserError: it did not return one Feedback for each failure.
+    """
+    answers = cast(Sequence[object], feedbacks) if isinstance(feedbacks, list | tuple) else None
+    if answers is None or not all(isinstance(each, Feedback) for each in answers):
+        raise UserError(f"simulator {name!r}: it returned {feedbacks!r:.200}, a list of one Feedback a failure is allowed")
+    if len(answers) != wanted:
         raise UserError(
-            f"simulator {name!r}: diagnose returned {found}, one Feedback for each of {wanted} failures is allowed"
+            f"simulator {name!r}: it returned {len(answers)} feedbacks for {wanted} failures, one each is allowed"
         )
 
 

@@ -88,7 +88,7 @@ class Task:
 
 
 _TASK = TypeAdapter(Task)
-_ROLES = ("system", "user", "assistant", "tool")
+_ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 def load_tasks(path: Path | str) -> list[Task]:
@@ -130,10 +130,11 @@ def _fault(task: Task) -> str | None:
         return "turns: none found, at least one is needed"
     for number, turn in enumerate(task.turns):
         for message in turn.messages:
-            if message.get("role") not in _ROLES or not isinstance(message.get("content"), str):
+            silent = message.get("content") is None and bool(message.get("tool_calls"))
+            if message.get("role") not in _ROLES or not (silent or isinstance(message.get("content"), str)):
                 return (
-                    f"turns.{number}.messages: {message!r} found, a message has a `role` ({', '.join(_ROLES)}) and a "
-                    "`content`, which is text"
+                    f"turns.{number}.messages: {str(message)[:200]} found, a message has a `role` ({', '.join(_ROLES)}) and "
+                    "`content`, which is text (or `tool_calls` in its place)"
                 )
     return None
 

@@ -25,10 +25,8 @@ _CHOICES_OF_TRL = {
 _LEAST = {
     "learning_rate": 0,
     "num_iterations": 1,
-    "save_steps": 1,
     "recovery_generations": 2,
     "trigger_interval": 1,
-    "trigger_size": 1,
     "pool_capacity": 1,
     "pool_max_age": 1,
     "max_attempts": 1,
@@ -82,7 +80,7 @@ class FissionGRPOConfig(GRPOConfig):
             raise UserError(f"recovery_fraction: {self.recovery_fraction} found, a share from 0 to 1 is allowed")
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
-                raise UserError(f"{name}: {getattr(self, name):g} found, {least} or more is allowed")
+                raise UserError(f"{name}: {getattr(self, name)} found, {least} or more is allowed")
         if self.max_steps != -1 and self.max_steps < 1:
             raise UserError(f"max_steps: {self.max_steps} found, 1 or more is allowed, or -1: num_train_epochs decides then")
         if self.max_steps == -1 and self.num_train_epochs <= 0:
@@ -131,6 +129,8 @@ class FissionGRPOConfig(GRPOConfig):
         """A checkpoint between two generations would lose the rollouts in flight (they are no part of Trainer's state)."""
         assert self.steps_per_generation is not None
         micro_steps = self.steps_per_generation * self.num_iterations
+        if self.save_strategy == "steps" and self.save_steps < 1:
+            raise UserError(f"save_steps: {self.save_steps} found, 1 or more is allowed")
         if self.save_strategy == "steps" and (self.save_steps * self.gradient_accumulation_steps) % micro_steps:
             every = micro_steps // self.gradient_accumulation_steps
             raise UserError(

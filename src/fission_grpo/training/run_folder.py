@@ -31,8 +31,19 @@ from fission_grpo.training import checkpoint
 ALIGNMENT_LOG = "alignment.jsonl"
 GROUP_LOGS = {"exploration": "trajectories/exploration_groups.jsonl", "recovery": "trajectories/fission_groups.jsonl"}
 LOGS = ("metrics.jsonl", *GROUP_LOGS.values(), ALIGNMENT_LOG)
-_FIXED = ("model", "seed", "method", "granularity", "environment", "lora")
-"""Sections of the recipe that a checkpoint fits only as they were."""
+_CHANGEABLE = (
+    "trainer.max_steps",
+    "trainer.per_device_train_batch_size",
+    "trainer.gradient_accumulation_steps",
+    "trainer.steps_per_generation",
+    "trainer.save_total_limit",
+    "trainer.report_to",
+    "rollout.max_new_tokens",
+    "evaluation",
+    "tasks.test",
+)
+"""Keys of the recipe that may change within a run. A checkpoint holds more than it seems to: learning rate and `save_steps`
+would stay as they were, and rows in the pool are known by their place in the tasks."""
 _LOGGER = logging.getLogger(__name__)
 _PACKAGES = ("fission-grpo", "torch", "transformers", "trl", "accelerate", "peft", "datasets", "bfcl-eval")
 
@@ -54,7 +65,7 @@ class RunFolder:
             raise UserError(
                 f"run folder {path}: there is a run in it; `fission resume {path}` continues it, --run names another"
             )
-        foreign = [each.name for name in ("model", "metrics.jsonl", "checkpoint-*") for each in path.glob(name)]
+        foreign = [each.name for name in ("model", "checkpoint-*", *LOGS) for each in path.glob(name)]
         if foreign:
             raise UserError(
                 f"run folder {path}: {foreign[0]!r} in it is of no run, there is no recipe.yaml; --run names another"
@@ -64,22 +75,10 @@ class RunFolder:
         write_whole(path / "recipe.yaml", dump_recipe(recipe))  # whoever finds it takes the run up again
         return cls(path)
 
-    @classmethod
-    def resume(cls, path: Path, recipe: Recipe) -> "RunFolder":
-        """Takes a run up. What the recipe changes holds from here on, and is kept.
-
-        Raises:
-            UserError: this is no run folder, or the recipe changes what the checkpoints were made with.
-        """
-        folder = cls(path)
-        before, after = (each.model_dump(mode="json") for each in (folder.recipe(), recipe))
-        changed = differences(before, after)
-        for key, (was, now) in changed.items():
-            if key.partition(".")[0] in _FIXED:
-                raise UserError(f"{key}: {now!r} found, but the run began with {was!r}; that needs a run of its own")
-        if changed:
-            write_whole(path / "recipe.yaml", dump_recipe(recipe))
-        return folder
+    def keep(self, recipe: Recipe) -> None:
+        """Keeps the recipe that a resumed run goes on with (see `check_changes`)."""
+        if recipe != self.recipe():
+            write_whole(self.path / "recipe.yaml", dump_recipe(recipe))
 
     def take_back(self) -> None:
         """Undoes `create`: a mistake was found before anything was trained, and the corrected command begins here anew."""
@@ -176,6 +175,20 @@ class RunFolder:
             if path.exists():
                 with path.open("rb+") as file:
                     file.truncate(offsets.get(log, 0))
+
+
+def check_changes(before: Recipe, after: Recipe) -> None:
+    """Says what a resume cannot change.
+
+    Raises:
+        UserError: the recipes differ in more than may change within a run.
+    """
+    for key, (was, now) in differences(before.model_dump(mode="json"), after.model_dump(mode="json")).items():
+        if not any(key == allowed or key.startswith(f"{allowed}.") for allowed in _CHANGEABLE):
+            raise UserError(
+                f"{key}: {now!r} found, but the run began with {was!r}; that needs a run of its own. "
+                f"Within a run may change: {', '.join(_CHANGEABLE)}"
+            )
 
 
 def _synced_size(log: Path) -> int:

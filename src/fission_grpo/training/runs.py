@@ -22,6 +22,7 @@ from fission_grpo.recipe import Recipe, TaskSource, UserSection
 from fission_grpo.recipe.loading import check_recipe
 from fission_grpo.rewards.composite import CompositeReward, RewardSettings
 from fission_grpo.rollout.loading import load_policy_model, resolve_model
+from fission_grpo.rollout.memory_errors import give_memory_back
 from fission_grpo.simulators.chain import FallbackChain
 from fission_grpo.tasks.generate import SplitShares, generate_tasks
 from fission_grpo.tasks.mix import Mix
@@ -76,13 +77,13 @@ def train(
     kept = recipe
     if resume:
         recipe = on_processes(recipe, launched_processes())
-    check_trainable(recipe, run)
+    args = check_trainable(recipe, run)
     check_key()
     tasks = tasks_of(recipe.tasks.train, "train", recipe.environment)
-    check_test_tasks(recipe, tasks)
-    args = trainer_config(recipe, run)
+    if not resume:
+        check_test_tasks(recipe, tasks)
     folder = from_main(
-        lambda: RunFolder.resume(run, kept) if resume else RunFolder.create(run, on_one_process(kept, launched_processes()))
+        lambda: RunFolder(run) if resume else RunFolder.create(run, on_one_process(recipe, launched_processes()))
     )
     args.output_dir = str(folder.path)  # where no folder was named, the main process has found a free one
     started(folder.path)
@@ -94,6 +95,8 @@ def train(
             if not resume and is_main_process():
                 folder.take_back()
             raise
+        if resume and is_main_process():
+            folder.keep(kept)
         spent = from_main(lambda: _tokens_before(folder, logged))
         if token_budget is not None:
             trainer.add_callback(BudgetCallback(token_budget, spent))
@@ -106,6 +109,9 @@ def train(
                 trainer.train(resume_from_checkpoint=str(newest) if newest else None)
             _save_model(trainer, folder.path / "model")
         trainer.accelerator.end_training()
+    trainer.accelerator.free_memory()
+    del trainer
+    give_memory_back()  # an evaluation may follow in this process
 
 
 def _newest(folder: RunFolder, trusted: bool) -> tuple[Path | None, dict[str, int]]:
@@ -140,8 +146,11 @@ def _save_model(trainer: FissionGRPOTrainer, folder: Path) -> None:
             draft.rename(folder)
 
 
-def check_trainable(recipe: Recipe, run: Path) -> None:
+def check_trainable(recipe: Recipe, run: Path) -> FissionGRPOConfig:
     """Checks what only the libraries know: the fields of TRL's config, the model, the simulators. Loads no weights.
+
+    Returns:
+        The recipe as settings of the trainer.
 
     Raises:
         UserError: a mistake in the recipe.
@@ -149,24 +158,26 @@ def check_trainable(recipe: Recipe, run: Path) -> None:
     check_recipe(recipe.model_dump(exclude_none=True), trainer_fields=trainer_fields())
     resolve_model(recipe.model)
     check_vllm(recipe)
-    trainer_config(recipe, run)
+    if recipe.evaluation.tasks and recipe.tasks.test.path is not None:
+        load_tasks(recipe.tasks.test.path)  # or it would be found broken after training
+    args = trainer_config(recipe, run)
     if not is_main_process():
-        return  # endpoints answer the main process alone
+        return args  # endpoints answer the main process alone
     if recipe.user is not None:
         endpoint_user(recipe.user.base_url, recipe.user.model).check()
     if recipe.recovers:
         check_simulators(recipe.simulator, run)
+    return args
 
 
 def check_test_tasks(recipe: Recipe, train_tasks: Sequence[Task]) -> None:
-    """Reads a file of test tasks, which are played only after training.
+    """Says where a file of test tasks, which are played only after training, holds scenarios that are trained on.
 
     Raises:
-        UserError: it is missing or broken, or holds scenarios that are trained on.
+        UserError: it does, or it is missing or broken.
     """
     if recipe.evaluation.tasks and recipe.tasks.test.path is not None:
-        tested = load_tasks(recipe.tasks.test.path)[: recipe.evaluation.tasks]
-        check_apart(train_tasks, [task.scenario for task in tested], "`tasks.test`")
+        check_apart(train_tasks, load_tasks(recipe.tasks.test.path)[: recipe.evaluation.tasks], "`tasks.test`")
 
 
 def check_vllm(recipe: Recipe) -> None:
@@ -209,7 +220,7 @@ def build_trainer(
     granularity = granularity_of(recipe, tasks, ChatFormat(tokenizer))
     diagnoses = recipe.recovers and PartialState().is_main_process  # a simulator may be large
     dataset, simulators = granularity.dataset(), simulators_of(recipe, folder.path) if diagnoses else None
-    with told_as("trainer, lora"):  # TRL, PEFT and what they call, for what no config checks
+    with told_as("trainer, lora", RuntimeError):  # TRL, PEFT and what they call, for what no config checks
         trainer = FissionGRPOTrainer(
             model,
             granularity.reward,

@@ -1,5 +1,6 @@
 """A recipe as settings of the trainer: what its `trainer` section may hold, and what it need not say."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -32,8 +33,16 @@ _FIXED = {
     "logging_strategy": ("steps", "an update has one line of metrics"),
     "remove_unused_columns": (False, "the rows carry their tasks"),
 }
-_WITHOUT_EFFECT = ("min_p", "repetition_penalty", "generation_kwargs", "chat_template_kwargs", "cache_implementation")
-"""Settings of TRL's own sampling, in whose place stands the one that a whole run and its evaluation share."""
+_DECIDED_ELSEWHERE = {
+    "data_seed": "`seed` decides it",
+    "signal_filter": "`fission.signal_filter` decides it",
+    "success_threshold": "the task's reference or verdict decides it",
+    "resume_from_checkpoint": "`fission resume RUN` continues a run",
+    "chat_template_kwargs": "the evaluation would not know of it; change the chat template of the model's tokenizer",
+}
+"""Fields of the trainer's config that a recipe leaves alone."""
+_OF_GENERATE = ("min_p", "repetition_penalty", "generation_kwargs", "cache_implementation")
+"""Settings of `generate`, in whose place stands our own sampling; vLLM has the first three."""
 
 
 def trainer_fields() -> dict[str, Any]:
@@ -54,9 +63,9 @@ def trainer_config(recipe: Recipe, run: Path) -> FissionGRPOConfig:
     if not recipe.recovers:
         fission["recovery_fraction"] = 0.0
     machine = {} if torch.cuda.is_available() else _CPU_DEFAULTS
+    _check_settings(recipe.trainer)
     settings: dict[str, Any] = _DEFAULTS | machine | recipe.trainer | method_settings(recipe) | fission
-    _check_settings(settings)
-    with told_as("trainer"):
+    with told_as("trainer", TypeError, AssertionError):
         args = FissionGRPOConfig(
             output_dir=str(run),
             seed=recipe.seed,
@@ -64,7 +73,7 @@ def trainer_config(recipe: Recipe, run: Path) -> FissionGRPOConfig:
             max_completion_length=recipe.rollout.max_new_tokens,
             **settings,
         )
-        try_out(args)
+    try_out(args)
     return args
 
 
@@ -83,18 +92,22 @@ def method_settings(recipe: Recipe) -> dict[str, Any]:
     return dict(settings)
 
 
-def _check_settings(settings: dict[str, Any]) -> None:
+def _check_settings(given: Mapping[str, Any]) -> None:
+    """Says which of the settings given have no place in a recipe, or no effect."""
     for key, (allowed, reason) in _FIXED.items():
-        if settings.get(key, allowed) != allowed:
-            raise UserError(f"trainer.{key}: {settings[key]!r} found, {allowed!r} is allowed: {reason}")
-    if settings["lr_scheduler_type"] == "constant" and settings.get("warmup_steps"):
+        if given.get(key, allowed) != allowed:
+            raise UserError(f"trainer.{key}: {given[key]!r} found, {allowed!r} is allowed: {reason}")
+    for key, instead in _DECIDED_ELSEWHERE.items():
+        if given.get(key) is not None:
+            raise UserError(f"trainer.{key}: {given[key]!r} found, leave it out: {instead}")
+    for key in _OF_GENERATE:
+        if not given.get("use_vllm") and given.get(key) not in (None, 1.0):
+            raise UserError(
+                f"trainer.{key}: {given[key]!r} would have no effect without vLLM, leave it out: messages are sampled by "
+                "`rollout.temperature`, `trainer.top_p` and `trainer.top_k`"
+            )
+    if given.get("lr_scheduler_type") == "constant" and given.get("warmup_steps"):
         raise UserError(
-            f"trainer.warmup_steps: {settings['warmup_steps']} would have no effect under `lr_scheduler_type: constant`; "
+            f"trainer.warmup_steps: {given['warmup_steps']} would have no effect under `lr_scheduler_type: constant`; "
             "`constant_with_warmup` is allowed"
         )
-    for key in _WITHOUT_EFFECT:
-        if key in settings:
-            raise UserError(
-                f"trainer.{key}: {settings[key]!r} would have no effect, leave it out: messages are sampled by "
-                "rollout.temperature, trainer.top_p and trainer.top_k, and rendered by the model's own chat template"
-            )

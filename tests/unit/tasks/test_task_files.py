@@ -42,7 +42,7 @@ def test_a_line_separator_inside_a_text_ends_no_line(tmp_path: Path):
         ([dump_task(TASK).replace('"train"', '"dev"')], "line 1, field split"),
         ([""], "no tasks"),
         (['{"id": "b", "scenario": "s", "turns": []}'], "line 1, field turns: none found"),
-        ([dump_task(TASK).replace('"user"', '"usr"')], r"field turns\.0\.messages: .*'usr'.*system, user"),
+        ([dump_task(TASK).replace('"user"', '"usr"')], r"field turns\.0\.messages: .*'usr'.*system, developer, user"),
         ([dump_task(TASK).replace('"content"', '"contents"')], r"field turns\.0\.messages: .*'contents'.* `content`"),
     ],
 )

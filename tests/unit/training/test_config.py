@@ -44,7 +44,7 @@ def config(tmp_path: Path, **settings: Any) -> FissionGRPOConfig:
         ({"pool_order": "stack"}, r"pool_order: 'stack' found, allowed: lifo, fifo"),
         ({"loss_type": "dr_gpo"}, r"loss_type: 'dr_gpo' found, allowed: grpo, .*; did you mean 'dr_grpo'\?"),
         ({"num_iterations": 0}, r"num_iterations: 0 found, 1 or more"),
-        ({"learning_rate": -1.0}, r"learning_rate: -1 found, 0 or more"),
+        ({"learning_rate": -1.0}, r"learning_rate: -1.0 found, 0 or more"),
         ({"num_iterations": 2, "save_steps": 3}, r"save_steps: 3 found, a multiple of 2"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from fission_grpo.errors import UserError
 from fission_grpo.recipe import Recipe
-from fission_grpo.training.run_folder import RunFolder
+from fission_grpo.training.run_folder import RunFolder, check_changes
 
 HOLD = """
 import sys
@@ -35,13 +35,17 @@ def test_a_run_begins_where_nothing_is_written_over(folder: RunFolder, tmp_path:
         RunFolder.create(folder.path, folder.recipe())
 
 
-def test_what_a_resume_changes_is_kept_and_what_no_checkpoint_fits_is_refused(folder: RunFolder):
+def test_a_resume_keeps_what_it_changes_and_may_not_change_all(folder: RunFolder):
     recipe = folder.recipe()
     longer = recipe.model_copy(update={"trainer": recipe.trainer | {"max_steps": 9}})
-    assert RunFolder.resume(folder.path, longer).recipe() == longer
-    with pytest.raises(UserError, match="method: 'grpo' found, but the run began with 'fission'"):
-        RunFolder.resume(folder.path, longer.model_copy(update={"method": "grpo"}))
+    check_changes(recipe, longer)
+    folder.keep(longer)
     assert folder.recipe() == longer
+    faster = recipe.model_copy(update={"trainer": recipe.trainer | {"learning_rate": 1.0}})
+    with pytest.raises(
+        UserError, match=r"trainer\.learning_rate: 1\.0 found, .* began with None; .* trainer\.max_steps"
+    ):
+        check_changes(recipe, faster)
 
 
 def test_what_is_taken_back_can_begin_anew(folder: RunFolder):

@@ -13,6 +13,7 @@ from fission_grpo.evaluation.metrics import Ratio
 from fission_grpo.evaluation.records import EpisodeRecord
 from fission_grpo.failures import CHECKED_KINDS, parameter_at_fault
 from fission_grpo.simulators.base import Simulator
+from fission_grpo.simulators.chain import check_answers
 from fission_grpo.simulators.fixed import fixed_feedback
 from fission_grpo.simulators.leak import Leak, LeakForm, leaks
 from fission_grpo.types import Failure, Feedback
@@ -71,9 +72,11 @@ class Judgement:
 def diagnoses(simulator: Simulator, failures: Sequence[Failure]) -> list[Feedback]:
     """What one simulator says; where it fails altogether, that it could be used for none of them."""
     try:
-        return simulator.diagnose(failures)
+        feedbacks = simulator.diagnose(failures)
     except InfrastructureError:
         return [fixed_feedback(replaced=simulator.name, reason="failed")] * len(failures)
+    check_answers(simulator.name, feedbacks, len(failures))
+    return feedbacks
 
 
 def judge(failures: Sequence[Failure], feedbacks: Sequence[Feedback]) -> list[Judgement]:

@@ -167,9 +167,9 @@ def _check_sizes(recipe: SimulatorRecipe, train: int, validation: int) -> None:
 
 def _config(recipe: SimulatorRecipe, out: Path) -> SFTConfig:
     settings: dict[str, Any] = _DEFAULTS | ({} if torch.cuda.is_available() else _CPU_DEFAULTS) | recipe.trainer | _FIXED
-    with told_as("trainer"):
+    with told_as("trainer", TypeError, AssertionError):
         args = SFTConfig(output_dir=str(out), seed=recipe.seed, **settings)
-        try_out(args)
+    try_out(args)
     return args
 
 
@@ -186,7 +186,7 @@ def _trainer(
         raise UserError(
             f"model {recipe.model}: no example fits its context of {longest} tokens; take a model of a longer one"
         )
-    with warnings.catch_warnings(), told_as("trainer, lora"):
+    with warnings.catch_warnings(), told_as("trainer, lora", RuntimeError):
         warnings.filterwarnings("ignore", category=UserWarning)
         trainer = SFTTrainer(
             model=model,
