@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fission_grpo.training.config import FissionGRPOConfig
     from fission_grpo.training.trainer import FissionGRPOTrainer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "FissionError",

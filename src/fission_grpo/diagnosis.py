@@ -95,7 +95,7 @@ def _package(name: str) -> Check:
     try:
         return Check(name, version(name))
     except PackageNotFoundError:
-        return Check(name, "not installed", "missing", "pip install fission-grpo")
+        return Check(name, "not installed", "missing", "pip install .  (in the clone)")
 
 
 def _bfcl() -> Check:

@@ -38,7 +38,8 @@ class RolloutSection(Section):
     max_new_tokens: PositiveInt = 128
     """Longest assistant message, in tokens."""
     max_context_tokens: PositiveInt = 2048
-    """Longest context fed to the policy, in tokens; an episode that outgrows it ends."""
+    """Longest context fed to the policy, in tokens. An episode that outgrows it ends; at granularity `step`, an instance with a
+    longer prompt is left out (`--dry-run` counts them)."""
     steps_per_turn: PositiveInt = 8
     """Assistant messages allowed within one user turn."""
 
@@ -154,7 +155,7 @@ class EndpointSimulatorSection(Section):
     concurrency: PositiveInt = 16
     """Requests under way at a time."""
     timeout: Annotated[float, Field(gt=0.0)] = 60.0
-    """Seconds after which a request is given up."""
+    """Seconds that a question may take, all its tries included."""
     retries: NonNegativeInt = 2
     """Further tries of a request."""
     budget: PositiveInt | None = None

@@ -14,6 +14,9 @@ KEPT_LOGS = 100
 """TRL's own logs that stay in memory, and in every checkpoint: without a bound both grow with each update."""
 
 
+_CONTEXT_COUNTS = ("unanswered", "shortened", "too_long", "escalated")
+
+
 def step_metrics(logs: Mapping[str, Any], step: int, seconds: float) -> dict[str, Any]:
     """One line of `metrics.jsonl` (fields: docs/runs.md). Rates are shares of the exploration rows."""
     failures = _named(logs, "fission/failures/")
@@ -35,6 +38,7 @@ def step_metrics(logs: Mapping[str, Any], step: int, seconds: float) -> dict[str
         "pool_size": logs.get("fission/pool_size", 0.0),
         "pool": _named(logs, "fission/pool_"),
         "failures": failures,
+        "contexts": {name: logs.get(f"fission/{name}", 0.0) for name in _CONTEXT_COUNTS},
         "feedback": _named(logs, "fission/feedback/"),
         "simulator": _named(logs, "fission/simulator/"),
         "endpoint": _named(logs, "fission/endpoint/"),
