@@ -38,8 +38,8 @@ class RolloutSection(Section):
     max_new_tokens: PositiveInt = 128
     """Longest assistant message, in tokens."""
     max_context_tokens: PositiveInt = 2048
-    """Longest context fed to the policy, in tokens. An episode that outgrows it ends; at granularity `step`, an instance with a
-    longer prompt is left out (`--dry-run` counts them)."""
+    """Longest context fed to the policy, in tokens. An episode that outgrows it ends; at granularity `step`, instances
+    with a longer prompt are left out (`--dry-run` counts them)."""
     steps_per_turn: PositiveInt = 8
     """Assistant messages allowed within one user turn."""
 
