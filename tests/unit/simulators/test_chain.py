@@ -94,7 +94,7 @@ def test_training_is_never_blocked() -> None:
     ("answers", "said"),
     [
         (["no such folder"], r"it returned \['no such folder'\], a list of one Feedback a failure"),
-        ("no such folder", "it returned no such folder, a list of one Feedback a failure"),
+        ("no such folder", "it returned 'no such folder', a list of one Feedback a failure"),
         (None, "it returned None, a list"),
         ([], "it returned 0 feedbacks for 1 failures"),
     ],

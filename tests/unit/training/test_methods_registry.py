@@ -48,7 +48,10 @@ def test_settings_of_a_method_reach_trl(method: MethodName, tmp_path: Path) -> N
         (["trainer.remove_unused_columns=true"], ["trainer.remove_unused_columns", "True", "False"]),
         (["trainer.warmup_steps=5"], ["trainer.warmup_steps", "5", "no effect", "constant_with_warmup"]),
         (["trainer.min_p=0.1"], ["trainer.min_p", "0.1", "no effect", "top_p"]),
-        (["trainer.chat_template_kwargs={enable_thinking: false}"], ["trainer.chat_template_kwargs", "no effect"]),
+        (
+            ["trainer.chat_template_kwargs={enable_thinking: false}"],
+            ["trainer.chat_template_kwargs", "leave it out", "template"],
+        ),
         (["trainer.signal_filter=outcome"], ["trainer.signal_filter", "fission.signal_filter"]),
         (["trainer.learning_rate=.inf"], ["trainer.learning_rate", "inf", "finite number"]),
         (["trainer.adam_beta1=1.5"], ["trainer", "beta", "1.5"]),

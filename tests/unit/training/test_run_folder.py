@@ -42,9 +42,7 @@ def test_a_resume_keeps_what_it_changes_and_may_not_change_all(folder: RunFolder
     folder.keep(longer)
     assert folder.recipe() == longer
     faster = recipe.model_copy(update={"trainer": recipe.trainer | {"learning_rate": 1.0}})
-    with pytest.raises(
-        UserError, match=r"trainer\.learning_rate: 1\.0 found, .* began with None; .* trainer\.max_steps"
-    ):
+    with pytest.raises(UserError, match=r"trainer\.learning_rate: 1\.0 found, .* began with None; .* trainer\.max_steps"):
         check_changes(recipe, faster)
 
 
