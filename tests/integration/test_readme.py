@@ -11,6 +11,16 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+USE_OF_TERSE = """
+from fission_grpo.simulators import FallbackChain
+from fission_grpo.types import Failure, FailureKind
+from terse import Terse
+
+failure = Failure("t", "s", (), (), (), (), "", (), (), FailureKind.WRONG_ARGUMENTS)
+print(FallbackChain([Terse()]).diagnose([failure])[0].text)
+"""
+
+
 def examples(page: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
 
@@ -34,6 +44,7 @@ def test_the_drop_in_example_runs(tmp_path: Path):
 @pytest.mark.slow
 def test_own_tools_are_trained_on(tmp_path: Path):
     scripts = {script.split(maxsplit=2)[1]: script for script in examples("docs/own-tools.md")}
-    assert list(scripts) == ["notes.py", "make_tasks.py", "train.py"]
-    printed = [output_of(script, tmp_path, name) for name, script in scripts.items()]
-    assert "'fission/recoveries': 8.0" in printed[-1]
+    assert list(scripts) == ["notes.py", "make_tasks.py", "train.py", "terse.py"]
+    printed = {name: output_of(script, tmp_path, name) for name, script in scripts.items()}
+    assert "'fission/recoveries': 8.0" in printed["train.py"]
+    assert output_of(USE_OF_TERSE, tmp_path, "use.py") == "This call failed (wrong_arguments).\n"
