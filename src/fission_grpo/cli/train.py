@@ -45,7 +45,7 @@ def train(
 def resume(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
     settings: Annotated[
-        list[str] | None, typer.Argument(help="`key.sub=value` settings that are different from here on.")
+        list[str] | None, typer.Argument(help="`key.sub=value` settings that may change within a run (docs/runs.md).")
     ] = None,
     trust_checkpoint: Annotated[
         bool,
