@@ -1,5 +1,6 @@
 """Recipes: what is read, what is refused, and in which words."""
 
+import math
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,8 @@ def test_own_tasks_are_not_evaluated_on_those_of_bfcl() -> None:
 def test_numbers_are_finite(recipe_file: Path) -> None:
     assert "`reward.w_corr.0` = inf: should be a finite number" in refusal(recipe_file, "reward.w_corr=[.inf, 1]")
     assert "`rollout.temperature` = nan: should be" in refusal(recipe_file, "rollout.temperature=.nan")
+    assert load_recipe(recipe_file, ["reward.length_band=[0.5, .inf]"]).reward.length_band == (0.5, math.inf)
+    assert "`reward.length_band.1` = nan" in refusal(recipe_file, "reward.length_band=[0.5, .nan]")
 
 
 def test_a_forgotten_space_behind_a_colon_is_seen(recipe_file: Path) -> None:

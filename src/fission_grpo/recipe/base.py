@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, Field
 
 from fission_grpo.credentials import address_fault
 
@@ -10,6 +10,8 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 Weight = Annotated[float, Field(ge=0.0)]
+Bound = Annotated[float, Field(ge=0.0), AllowInfNan()]
+"""A number that may be `.inf`: no bound."""
 Pair = Annotated[tuple[Weight, Weight], Field(strict=False)]
 """Two numbers; YAML writes them as a list."""
 

@@ -1,7 +1,6 @@
 """Reads a recipe file, applies `a.b=c` overrides, and turns every mistake into one sentence."""
 
 import difflib
-import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
@@ -127,8 +126,6 @@ def _check_trainer(
     for key, value in trainer.items():
         if key not in allowed:
             raise UserError(f"{source}: {_unknown(f'trainer.{key}', value, allowed, model)}")
-        if key == "max_grad_norm" and value == math.inf:  # the norm is measured, and nothing clipped
-            continue
         try:
             TypeAdapter(allowed[key], config=_OF_DATACLASS).validate_python(value, strict=True)
         except ValidationError as error:

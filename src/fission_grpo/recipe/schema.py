@@ -6,10 +6,20 @@ test holds names and defaults together. They stand here, and not there, so that 
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AllowInfNan, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fission_grpo.launcher import launched_processes
-from fission_grpo.recipe.base import Address, Fraction, NonNegativeInt, Pair, PositiveInt, Section, TrainerSettings, Weight
+from fission_grpo.recipe.base import (
+    Address,
+    Bound,
+    Fraction,
+    NonNegativeInt,
+    Pair,
+    PositiveInt,
+    Section,
+    TrainerSettings,
+    Weight,
+)
 from fission_grpo.recipe.methods import METHODS, MethodName
 from fission_grpo.recipe.shares import fitting_shares
 from fission_grpo.recipe.tasks import TasksSection
@@ -66,7 +76,7 @@ class RewardSection(Section):
     """Weight of R_corr, likewise."""
     delta_corr: Fraction = 1.0
     """A message with R_corr below it is a failure."""
-    length_band: Annotated[tuple[Weight, Annotated[Weight, AllowInfNan()]], Field(strict=False)] = (0.5, 1.5)
+    length_band: Annotated[tuple[Weight, Bound], Field(strict=False)] = (0.5, 1.5)
     """Lengths that score R_len = 1, in multiples of the reference length."""
     length_sigma: Annotated[float, Field(gt=0.0)] = 0.5
     """Gaussian fall-off outside the band, in multiples of the reference length."""

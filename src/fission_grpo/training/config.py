@@ -12,6 +12,8 @@ from fission_grpo.fission.trigger import recovery_groups
 from fission_grpo.recipe.shares import fitting_shares
 from fission_grpo.types import FeedbackLevel
 
+CPU_DEFAULTS = {"use_cpu": True, "bf16": False, "activation_checkpointing": False}
+"""What TRL's configs need on a machine without a GPU."""
 _SETTINGS = FissionSettings()
 _CHOICES_OF_TRL = {
     "loss_type": ["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"],

@@ -10,12 +10,12 @@ import torch
 from fission_grpo.errors import UserError
 from fission_grpo.fission import FissionSettings
 from fission_grpo.recipe import Recipe
-from fission_grpo.training.config import FissionGRPOConfig
+from fission_grpo.recipe.base import Bound
+from fission_grpo.training.config import CPU_DEFAULTS, FissionGRPOConfig
 from fission_grpo.training.methods.registry import CLASSES
 from fission_grpo.training.refusals import told_as, try_out
 from fission_grpo.types import FeedbackLevel
 
-_CPU_DEFAULTS = {"use_cpu": True, "bf16": False, "activation_checkpointing": False}
 _DEFAULTS = {
     "logging_steps": 1,
     "save_steps": 20,
@@ -49,7 +49,10 @@ def trainer_fields() -> dict[str, Any]:
     """The names that a recipe's `trainer` section may hold, and the types of their values."""
     own = {each.name for each in fields(FissionSettings)}
     types = {name: kind for name, kind in get_type_hints(FissionGRPOConfig).items() if name not in own}
-    return types | {"scale_rewards": str | bool}  # TRL takes both, and says so everywhere but in the type
+    return types | {
+        "scale_rewards": str | bool,  # TRL takes both, and says so everywhere but in the type
+        "max_grad_norm": Bound,  # without a bound it is measured, and nothing clipped
+    }
 
 
 def trainer_config(recipe: Recipe, run: Path) -> FissionGRPOConfig:
@@ -62,7 +65,7 @@ def trainer_config(recipe: Recipe, run: Path) -> FissionGRPOConfig:
     fission["feedback_level"] = int(FeedbackLevel[recipe.fission.feedback_level.upper()])
     if not recipe.recovers:
         fission["recovery_fraction"] = 0.0
-    machine = {} if torch.cuda.is_available() else _CPU_DEFAULTS
+    machine = {} if torch.cuda.is_available() else CPU_DEFAULTS
     _check_settings(recipe.trainer)
     settings: dict[str, Any] = _DEFAULTS | machine | recipe.trainer | method_settings(recipe) | fission
     with told_as("trainer", TypeError, AssertionError):

@@ -1,5 +1,6 @@
 """The methods as recipes name them, and the mistakes that recipes make with them."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,12 @@ def test_settings_of_a_method_reach_trl(method: MethodName, tmp_path: Path) -> N
 def test_mistakes_with_methods_are_one_sentence(overrides: list[str], parts: list[str]) -> None:
     sentence = refusal(*overrides)
     assert all(part in sentence for part in parts), sentence
+
+
+def test_an_infinite_norm_clips_nothing(tmp_path: Path) -> None:
+    recipe = load_recipe(RECIPE, ["trainer.max_grad_norm=.inf"], trainer_fields())
+    assert trainer_config(recipe, tmp_path).max_grad_norm == math.inf
+    assert "max_grad_norm" in refusal("trainer.max_grad_norm=.nan")
 
 
 def test_a_setting_of_the_method_may_be_said_again(tmp_path: Path) -> None:

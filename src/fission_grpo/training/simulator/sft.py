@@ -28,12 +28,14 @@ from fission_grpo.chat.template import ChatFormat
 from fission_grpo.disk import write_whole
 from fission_grpo.errors import UserError
 from fission_grpo.recipe import SimulatorRecipe, dump_recipe, load_simulator_recipe
+from fission_grpo.recipe.base import Bound
 from fission_grpo.rollout.loading import load_policy_model, places_of, resolve_model
 from fission_grpo.simulators.answer import answer_text
 from fission_grpo.simulators.local import CARD_FILE, SimulatorCard, fingerprint, load_card
 from fission_grpo.simulators.prompt import INSTRUCTION, diagnosis_prompt
 from fission_grpo.training import checkpoint
 from fission_grpo.training.adapters import lora_config
+from fission_grpo.training.config import CPU_DEFAULTS
 from fission_grpo.training.refusals import told_as, try_out
 from fission_grpo.training.simulator.examples import Example, load_examples
 from fission_grpo.training.terminal import quieten
@@ -52,7 +54,6 @@ _DEFAULTS: dict[str, Any] = {
     "disable_tqdm": True,  # our own progress display is fed by the same log
     "max_length": None,
 }
-_CPU_DEFAULTS = {"use_cpu": True, "bf16": False, "activation_checkpointing": False}
 _FIXED: dict[str, Any] = {
     "load_best_model_at_end": True,
     "metric_for_best_model": "eval_loss",
@@ -69,7 +70,7 @@ LossSink = Callable[[str, int, int], None]
 
 def trainer_fields() -> dict[str, Any]:
     """The names that a simulator recipe's `trainer` section may hold, and the types of their values."""
-    return {name: kind for name, kind in get_type_hints(SFTConfig).items() if name not in _FIXED}
+    return {name: kind for name, kind in get_type_hints(SFTConfig).items() if name not in _FIXED} | {"max_grad_norm": Bound}
 
 
 def train_simulator(recipe: SimulatorRecipe, out: Path, *, resume: bool = False, sink: LossSink | None = None) -> Path:
@@ -166,7 +167,7 @@ def _check_sizes(recipe: SimulatorRecipe, train: int, validation: int) -> None:
 
 
 def _config(recipe: SimulatorRecipe, out: Path) -> SFTConfig:
-    settings: dict[str, Any] = _DEFAULTS | ({} if torch.cuda.is_available() else _CPU_DEFAULTS) | recipe.trainer | _FIXED
+    settings: dict[str, Any] = _DEFAULTS | ({} if torch.cuda.is_available() else CPU_DEFAULTS) | recipe.trainer | _FIXED
     with told_as("trainer", TypeError, AssertionError):
         args = SFTConfig(output_dir=str(out), seed=recipe.seed, **settings)
     try_out(args)
