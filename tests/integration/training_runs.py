@@ -101,6 +101,12 @@ def drop_in_trainer(folder: Path, rows: Dataset | None = None, **arguments: Any)
     )
 
 
+def without_clock(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's `metrics.jsonl`, without how long anything took."""
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [{key: value for key, value in json.loads(line).items() if "seconds" not in key} for line in lines]
+
+
 def watched(target: Any, name: str, seen: list[tuple[Sequence[Any], Any]]) -> None:
     """Notes arguments and result of every call of a method."""
     original = getattr(target, name)

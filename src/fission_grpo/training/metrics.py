@@ -12,8 +12,6 @@ from fission_grpo.training.processes import summed
 MetricSink = Callable[[dict[str, Any]], None]
 KEPT_LOGS = 100
 """TRL's own logs that stay in memory, and in every checkpoint: without a bound both grow with each update."""
-
-
 _CONTEXT_COUNTS = ("unanswered", "shortened", "too_long", "escalated")
 
 

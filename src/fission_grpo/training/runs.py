@@ -1,8 +1,8 @@
 """From a recipe to a trained policy in a run folder. The commands `fission train` and `fission resume` are this module."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -89,12 +89,8 @@ def train(
     started(folder.path)
     with folder.alone() if PartialState().is_main_process else nullcontext():
         newest, logged = from_main(lambda: _newest(folder, trusted)) if resume else (None, {})
-        try:
+        with nullcontext() if resume else _taken_back(folder):
             trainer = build_trainer(recipe, args, tasks, folder, sinks)
-        except UserError:
-            if not resume and is_main_process():
-                folder.take_back()
-            raise
         if resume and is_main_process():
             folder.keep(kept)
         spent = from_main(lambda: _tokens_before(folder, logged))
@@ -112,6 +108,17 @@ def train(
     trainer.accelerator.free_memory()
     del trainer
     give_memory_back()  # an evaluation may follow in this process
+
+
+@contextmanager
+def _taken_back(folder: RunFolder) -> Generator[None]:
+    """Takes a new run folder back where the run cannot begin."""
+    try:
+        yield
+    except UserError:
+        if is_main_process():
+            folder.take_back()
+        raise
 
 
 def _newest(folder: RunFolder, trusted: bool) -> tuple[Path | None, dict[str, int]]:
